@@ -1,0 +1,122 @@
+using Microsoft.Extensions.Logging;
+using Polly;
+using Polly.Retry;
+
+namespace NodeLock;
+
+/// <summary>
+/// Decides when and how often one acquire asks again: on ticks one interval apart, as many as it has attempts, and out
+/// of turn when it is woken. The only thing that is tried again is the answer "locked".
+/// </summary>
+internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Waiters waiters, TimeProvider timeProvider,
+    ILogger log)
+{
+    private static readonly ResiliencePropertyKey<AcquireRetry> Key = new("NodeLock.AcquireRetry");
+
+    // One pipeline for all settings: the ticks count the attempts, since a woken waiter's extra try uses up none.
+    private static readonly ResiliencePipeline<TaskScope?> Pipeline = new ResiliencePipelineBuilder<TaskScope?>
+    {
+        Name = Telemetry.Name,
+    }.AddRetry(new RetryStrategyOptions<TaskScope?>
+    {
+        MaxRetryAttempts = int.MaxValue,
+        ShouldHandle = static locked => ValueTask.FromResult(
+            locked.Outcome is { Exception: null, Result: null } && Of(locked.Context).MayAskAgain()),
+        DelayGenerator = static async locked =>
+        {
+            await Of(locked.Context).NextTryAsync(locked.Context.CancellationToken).ConfigureAwait(false);
+            return TimeSpan.Zero;
+        },
+    }).Build();
+
+    private readonly long began = timeProvider.GetTimestamp();
+    private bool waits;
+    private bool longWaitReported;
+
+    /// <summary>Attempts made so far, the first included; ticks that passed while others were first count too.</summary>
+    public int Attempts { get; private set; } = 1;
+
+    public TimeSpan Elapsed => timeProvider.GetElapsedTime(began);
+
+    /// <summary>Null when the node stayed locked.</summary>
+    public async ValueTask<TaskScope?> ExecuteAsync(CancellationToken cancellationToken)
+    {
+        if (retry.MaxAttempts == 1) return await TryAsync(cancellationToken).ConfigureAwait(false);
+
+        ResilienceContext context = ResilienceContextPool.Shared.Get(cancellationToken);
+        context.Properties.Set(Key, this);
+        try
+        {
+            return await Pipeline.ExecuteAsync(
+                static (ResilienceContext context, AcquireRetry retry) => retry.TryAsync(context.CancellationToken),
+                context, this).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (waits) waiters.Leave();
+            ResilienceContextPool.Shared.Return(context);
+        }
+    }
+
+    private static AcquireRetry Of(ResilienceContext context) => context.Properties.GetValue(Key, null!);
+
+    private ValueTask<TaskScope?> TryAsync(CancellationToken cancellationToken) =>
+        acquisition.TryAsync(cancellationToken);
+
+    private bool MayAskAgain()
+    {
+        if (Attempts >= retry.MaxAttempts) return false;
+        return waits || (waits = waiters.TryEnter());
+    }
+
+    /// <summary>Ends at the next tick, which uses up an attempt, or when woken, which does not; also when cancelled, which
+    /// Polly sees next.</summary>
+    private async ValueTask NextTryAsync(CancellationToken cancellationToken)
+    {
+        TimeSpan tick = Attempts * retry.Interval;
+        while (Elapsed < tick && !cancellationToken.IsCancellationRequested)
+        {
+            TimeSpan until = tick - Elapsed;
+            TimeSpan quiet = acquisition.LongWaitThreshold - Elapsed;
+            if (!longWaitReported && quiet < until) until = quiet > TimeSpan.Zero ? quiet : TimeSpan.Zero;
+            if (await acquisition.Place.WaitAsync(until, timeProvider, cancellationToken).ConfigureAwait(false)) return;
+            ReportLongWait();
+        }
+
+        // Ticks that went by unused (a slow store, a machine asleep) are not made up for by a burst of tries.
+        long due = (long)(Elapsed / retry.Interval) + 1;
+        Attempts = (int)Math.Clamp(due, Attempts + 1L, retry.MaxAttempts);
+    }
+
+    private void ReportLongWait()
+    {
+        if (longWaitReported || Elapsed < acquisition.LongWaitThreshold) return;
+        longWaitReported = true;
+        log.LongWait(acquisition.Place.NodeId, acquisition.Place.Purpose, Elapsed.TotalSeconds,
+            acquisition.Obstacle.Reservation?.Holders[0], acquisition.Obstacle.Reservation?.Purpose);
+    }
+}
+
+/// <summary>How many acquires wait at this moment; beyond the maximum, one more is not let in.</summary>
+internal sealed class Waiters(LiveOptions options, Telemetry telemetry)
+{
+    private int count;
+
+    public bool TryEnter()
+    {
+        if (Interlocked.Increment(ref count) > options.Current.MaxWaiters)
+        {
+            Interlocked.Decrement(ref count);
+            return false;
+        }
+
+        telemetry.WaitBegan();
+        return true;
+    }
+
+    public void Leave()
+    {
+        Interlocked.Decrement(ref count);
+        telemetry.WaitEnded();
+    }
+}

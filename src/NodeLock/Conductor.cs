@@ -1,0 +1,201 @@
+using Microsoft.Extensions.Logging;
+
+namespace NodeLock;
+
+/// <summary>
+/// This process as the store knows it: registers, renews its lease, and tells its scopes when it may no longer believe
+/// in it. See "The conductor" on the protocol page.
+/// </summary>
+internal sealed class Conductor
+{
+    private readonly Lock sync = new();
+    private readonly NodeLockOptions options;
+    private readonly LiveOptions live;
+    private readonly Gates gates;
+    private readonly BackgroundWork background;
+    private readonly Telemetry telemetry;
+    private readonly TimeProvider timeProvider;
+    private readonly ILogger log;
+    private readonly Pacemaker heart;
+    private readonly Pacemaker watch;
+    private readonly TaskCompletionSource drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Registration current;
+    private TaskCompletionSource<Registration>? asked;
+    private Task? stopped;
+    private volatile bool stopping;
+
+    public Conductor(INodeLockRepository repository, LiveOptions live, Gates gates, BackgroundWork background,
+        Telemetry telemetry, TimeProvider timeProvider, ILogger log)
+    {
+        this.live = live;
+        options = live.Current; // those that hold until restart are read here, once
+        this.gates = gates;
+        this.background = background;
+        this.telemetry = telemetry;
+        this.timeProvider = timeProvider;
+        this.log = log;
+        Clock = MonotonicClock.Of(timeProvider);
+        current = Draw();
+        Heartbeat heartbeat = new(this, repository, options, gates, log);
+        // Two threads: the second one makes no calls to the store, so that scopes hear of the loss in time while a
+        // renewal hangs.
+        heart = Pacemaker.Create("NodeLock heartbeat", heartbeat.Beat, heartbeat.BeatLast, repository.Pace, timeProvider);
+        watch = Pacemaker.Create("NodeLock trust window", Watch, () => { }, repository.Pace, timeProvider);
+    }
+
+    public MonotonicClock Clock { get; }
+
+    public string Name => options.ConductorName;
+
+    public TimeSpan LongHoldThreshold => live.Current.LongHoldThreshold;
+
+    /// <summary>The registration in force, which may not be in the store yet.</summary>
+    public Registration Current => Volatile.Read(ref current);
+
+    public bool IsStopping => stopping;
+
+    public void Start()
+    {
+        watch.Start();
+        heart.Start();
+    }
+
+    public void ThrowIfStopping()
+    {
+        if (stopping) throw new ConductorStoppingException(Name);
+    }
+
+    /// <summary>A registration whose trust window is open; asks for a heartbeat, and waits for its outcome, where it is
+    /// not.</summary>
+    /// <exception cref="Exception">The store's own, when it could not be reached for that.</exception>
+    public ValueTask<Registration> TrustedAsync(CancellationToken cancellationToken)
+    {
+        Registration registration = Current;
+        return registration.IsTrusted ? new(registration) : new(RenewedAsync(cancellationToken));
+    }
+
+    /// <summary>The registration as the next heartbeat leaves it, which is made at once.</summary>
+    public async Task<Registration> RenewedAsync(CancellationToken cancellationToken)
+    {
+        Task<Registration> outcome;
+        lock (sync)
+        {
+            ThrowIfStopping();
+            asked ??= new TaskCompletionSource<Registration>(TaskCreationOptions.RunContinuationsAsynchronously);
+            outcome = asked.Task;
+        }
+
+        Start();
+        heart.Wake();
+        return await outcome.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Called by the heartbeat when the store has confirmed the registration in force.</summary>
+    public void Confirmed(Registration registration, TimeSpan sentAt)
+    {
+        Lose(registration.Renewed(sentAt), "the lease could not be renewed in time");
+        watch.Wake();
+        TakeAsked()?.SetResult(registration);
+    }
+
+    /// <summary>Called by the heartbeat when the store could not be asked.</summary>
+    public void NotConfirmed(Exception reason) => TakeAsked()?.SetException(reason);
+
+    /// <summary>Called by the heartbeat when the store says that this conductor is not alive.</summary>
+    /// <returns>The registration to go on with.</returns>
+    public Registration StartOver()
+    {
+        Registration dead = Current;
+        Registration next = Draw();
+        Volatile.Write(ref current, next);
+        log.DeclaredDead(dead.Holder, next.Holder);
+        Lose(dead.End(declaredDead: true), "its conductor was declared dead");
+        gates.Lapse(dead);
+        return next;
+    }
+
+    /// <summary>A name that was not answered for is not used again: it may be in the store, and will expire there.</summary>
+    public Registration Redraw()
+    {
+        Registration next = Draw();
+        Volatile.Write(ref current, next);
+        return next;
+    }
+
+    public void Lose(IEnumerable<Holding> holdings, string reason)
+    {
+        foreach (Holding holding in holdings)
+        {
+            if (!holding.TryLose()) continue;
+            telemetry.Lost();
+            log.Lost(holding.NodeId, holding.Purpose, holding.FencingToken, holding.Registration.Holder, reason);
+            background.Own(holding.FireLostAsync(), $"a callback on the loss of node {holding.NodeId}");
+        }
+
+        UseEnded();
+    }
+
+    /// <summary>Called when a scope is disposed or lost.</summary>
+    public void UseEnded()
+    {
+        if (stopping && Current.Holdings().Length == 0) drained.TrySetResult();
+    }
+
+    /// <summary>Waits until nothing is held any more, or the time is over.</summary>
+    public async Task DrainAsync(CancellationToken time)
+    {
+        BeginStop();
+        UseEnded();
+        await drained.Task.WaitAsync(time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    /// <summary>From now on acquires are refused and waiters sent away; what runs goes on.</summary>
+    public void BeginStop()
+    {
+        lock (sync) stopping = true;
+        TakeAsked()?.SetException(new ConductorStoppingException(Name));
+        gates.WakeAll();
+    }
+
+    /// <summary>
+    /// Ends the conductor: one that holds nothing leaves in good order; otherwise it stops renewing, its scopes are
+    /// lost, and its lease takes its course.
+    /// </summary>
+    public Task StopAsync()
+    {
+        lock (sync) return stopped ??= StopOnceAsync();
+    }
+
+    private async Task StopOnceAsync()
+    {
+        BeginStop();
+        await background.FinishAsync(options.ReleaseTimeout, timeProvider)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await heart.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        Lose(Current.End(declaredDead: false), "its conductor has stopped");
+        await watch.StopAsync().ConfigureAwait(false);
+        log.Stopped(Name, Current.Holder);
+    }
+
+    private TimeSpan Watch()
+    {
+        Registration registration = Current;
+        TimeSpan left = registration.TrustedFor;
+        if (left > TimeSpan.Zero) return left + TimeSpan.FromMilliseconds(1);
+        Lose(registration.LoseIfClosed(), "the lease could not be renewed in time");
+        return Timeout.InfiniteTimeSpan; // until the next registration or renewal wakes this
+    }
+
+    private TaskCompletionSource<Registration>? TakeAsked()
+    {
+        lock (sync)
+        {
+            TaskCompletionSource<Registration>? taken = asked;
+            asked = null;
+            return taken;
+        }
+    }
+
+    private Registration Draw() => new(Registration.DrawHolder(Name), options.LeaseDuration, Clock);
+}

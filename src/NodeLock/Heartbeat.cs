@@ -1,0 +1,200 @@
+using Microsoft.Extensions.Logging;
+
+namespace NodeLock;
+
+/// <summary>
+/// One beat: renew the lease, then see what this conductor really holds, then look after the dead. On a line of its own
+/// to the store, so that an exhausted connection pool cannot stop it.
+/// </summary>
+internal sealed class Heartbeat(Conductor conductor, INodeLockRepository repository, NodeLockOptions options,
+    Gates gates, ILogger log)
+{
+    private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(1);
+
+    private readonly Housekeeping housekeeping = new(options, conductor.Clock, log);
+    private IConductorStore? store;
+    private bool registered;
+    private bool away;
+
+    public TimeSpan Beat()
+    {
+        TimeSpan began = conductor.Clock.Now;
+        try
+        {
+            store ??= repository.Connect(options.HeartbeatInterval);
+            Registration registration = RenewOrRegister(store);
+            Returned();
+            ReportLongHolds(registration);
+            LookAfter(registration, store);
+            return Later(options.HeartbeatInterval - (conductor.Clock.Now - began));
+        }
+        // Whatever the store throws, this thread must live; the failure goes to the log and to those who asked.
+        catch (Exception e)
+        {
+            GiveUpLine();
+            Report(e);
+            conductor.NotConfirmed(e);
+            return options.HeartbeatInterval < LongestRetry ? options.HeartbeatInterval : LongestRetry;
+        }
+    }
+
+    /// <summary>The last one, at the end of the process: what is idle is released, and the conductor leaves.</summary>
+    public void BeatLast()
+    {
+        Registration registration = conductor.Current;
+        try
+        {
+            if (registered && registration.Holdings().Length == 0)
+            {
+                store ??= repository.Connect(options.ReleaseTimeout);
+                GiveBack(registration, store);
+                if (!store.Leave(registration.Holder)) log.StillNamed(registration.Holder);
+            }
+        }
+        // Nothing is lost by not leaving: the lease ends by itself.
+        catch (Exception e)
+        {
+            log.LeaveFailed(e, registration.Holder);
+        }
+        finally
+        {
+            GiveUpLine();
+        }
+    }
+
+    private Registration RenewOrRegister(IConductorStore line)
+    {
+        Registration registration = conductor.Current;
+        if (registered)
+        {
+            TimeSpan sentAt = conductor.Clock.Now;
+            if (line.Renew(registration.Holder, options.LeaseDuration) is { } storeClock)
+            {
+                housekeeping.Renewed(sentAt, storeClock);
+                conductor.Confirmed(registration, sentAt);
+                return registration;
+            }
+
+            registered = false;
+            registration = conductor.StartOver();
+        }
+
+        return Register(line, registration);
+    }
+
+    private Registration Register(IConductorStore line, Registration registration)
+    {
+        TimeSpan sentAt = conductor.Clock.Now;
+        bool entered = false;
+        try
+        {
+            entered = line.Register(new ConductorEntry(registration.Holder, options.ConductorName,
+                Environment.MachineName, Environment.ProcessId, options.LeaseDuration));
+        }
+        finally
+        {
+            if (!entered) conductor.Redraw();
+        }
+
+        if (!entered) throw new InvalidOperationException($"The holder {registration.Holder} is taken.");
+        registered = true;
+        housekeeping.StartOver();
+        log.Started(options.ConductorName, registration.Holder, repository.Location);
+        conductor.Confirmed(registration, sentAt);
+        return registration;
+    }
+
+    /// <summary>What follows a renewal; a failure here takes nothing from it, so it is not one of the store.</summary>
+    private void LookAfter(Registration registration, IConductorStore line)
+    {
+        try
+        {
+            FindLost(registration, line);
+            GiveBack(registration, line);
+            housekeeping.Run(registration, line);
+        }
+        catch (Exception e)
+        {
+            GiveUpLine();
+            log.LookAfterFailed(e, repository.Location);
+        }
+    }
+
+    private void FindLost(Registration registration, IConductorStore line)
+    {
+        Dictionary<HeldNode, Holding> held = registration.Holdings().ToDictionary(h => h.HeldNode);
+        if (held.Count == 0) return;
+        IReadOnlyList<HeldNode> lost = line.FindLost(registration.Holder, [.. held.Keys]);
+        conductor.Lose(lost.Select(node => held[node]), "it was taken away");
+    }
+
+    /// <summary>
+    /// Gives back what carries this conductor's name and no scope uses: the replies to its reserves were lost, or its
+    /// releases failed. Under the gate and by exactly the token read: a reservation that is just being made, or has
+    /// been made since, has its caller in line or another token.
+    /// </summary>
+    private void GiveBack(Registration registration, IConductorStore line)
+    {
+        List<Place> places = [];
+        List<HeldNode> unused = [];
+        try
+        {
+            foreach (HeldNode named in line.FindNamed(registration.Holder))
+            {
+                if (gates.TryEnter(named.NodeId, "giving back what nobody uses") is not { } place) continue;
+                place.Keep(new Unused(registration, named.FencingToken));
+                places.Add(place);
+                unused.Add(named);
+            }
+
+            if (unused.Count == 0) return;
+            line.Release(registration.Holder, unused);
+            log.GaveBack(unused.Count, registration.Holder);
+        }
+        finally
+        {
+            foreach (Place place in places) place.Leave();
+        }
+    }
+
+    private void ReportLongHolds(Registration registration)
+    {
+        foreach (Holding holding in registration.Holdings())
+        {
+            TimeSpan held = conductor.Clock.Now - holding.HeldSince;
+            if (held > conductor.LongHoldThreshold && holding.TryReportLongHold())
+                log.LongHold(holding.NodeId, holding.Purpose, holding.FencingToken, held.TotalSeconds);
+        }
+    }
+
+    private void Report(Exception e)
+    {
+        if (away || conductor.IsStopping) return;
+        away = true;
+        if (e is InvalidOperationException) log.StoreUnfit(e, repository.Location, e.Message);
+        else log.StoreAway(e, repository.Location);
+    }
+
+    private void Returned()
+    {
+        if (away) log.StoreBack(repository.Location);
+        away = false;
+    }
+
+    private void GiveUpLine()
+    {
+        try
+        {
+            store?.Dispose();
+        }
+        // A line that is given up because it broke may well break again on the way out.
+        catch (Exception e)
+        {
+            log.LineNotClosed(e, repository.Location);
+        }
+
+        store = null;
+    }
+
+    private static TimeSpan Later(TimeSpan time) => time > TimeSpan.Zero ? time : TimeSpan.Zero;
+}

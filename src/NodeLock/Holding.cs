@@ -1,0 +1,45 @@
+namespace NodeLock;
+
+/// <summary>
+/// A reservation in use by a task scope. The conductor keeps this and not the scope, so that a scope that was dropped
+/// without dispose can be collected and reported.
+/// </summary>
+#pragma warning disable CA1001 // The source of Lost is never disposed: its token stays readable after the scope's dispose,
+// and without a timer there is nothing to free.
+internal sealed class Holding(Place place, Registration registration, string purpose, long fencingToken,
+    DateTimeOffset reservedAt, TimeSpan heldSince)
+#pragma warning restore CA1001
+{
+    private const int Held = 0, Lost = 1, Released = 2;
+
+    private readonly CancellationTokenSource lost = new();
+    private int state = Held;
+    private int longHoldReported;
+
+    public Place Place => place;
+    public NodeId NodeId => place.NodeId;
+    public Registration Registration => registration;
+    public ReservationMode Mode { get; init; }
+    public string Purpose => purpose;
+    public long FencingToken => fencingToken;
+    public DateTimeOffset ReservedAt => reservedAt;
+    public TimeSpan HeldSince => heldSince;
+    public HeldNode HeldNode => new(NodeId, fencingToken);
+    public CancellationToken LostToken => lost.Token;
+    public bool IsLost => Volatile.Read(ref state) == Lost;
+
+    public Obstacle AsObstacle() => new("this process holds it",
+        new Reservation(NodeId, Mode, [registration.Holder], purpose, reservedAt, fencingToken,
+            ReservationState.Held), IsOurs: true);
+
+    /// <summary>False when it was lost before or is no longer in use, so that each loss is reported once.</summary>
+    public bool TryLose() => Interlocked.CompareExchange(ref state, Lost, Held) == Held;
+
+    /// <summary>The use is over: from here on <c>Lost</c> does not fire. A lost one stays lost.</summary>
+    public void EndUse() => Interlocked.CompareExchange(ref state, Released, Held);
+
+    /// <summary>Set at once; the callbacks run on the thread pool, so that a slow one holds up nobody.</summary>
+    public Task FireLostAsync() => lost.CancelAsync();
+
+    public bool TryReportLongHold() => Interlocked.Exchange(ref longHoldReported, 1) == 0;
+}

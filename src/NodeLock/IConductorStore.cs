@@ -1,0 +1,60 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace NodeLock;
+
+/// <summary>
+/// A conductor's own line to the store, used by one thread at a time and without the thread pool: registration,
+/// renewal, what is held in its name, and what dead conductors leave behind.
+/// </summary>
+/// <remarks>
+/// No statement here waits for a row that somebody else has in hand. After an exception the line is given up and a new
+/// one is opened, since the outcome of the statement may be unknown.
+/// </remarks>
+[Experimental(INodeLockRepository.DiagnosticId)]
+public interface IConductorStore : IDisposable
+{
+    /// <summary>Enters a new conductor, alive for one lease from now; false when the name is taken.</summary>
+    bool Register(ConductorEntry conductor);
+
+    /// <summary>Renews a conductor's lease; null when it is not alive (any more), which is final.</summary>
+    /// <returns>The store's clock at the renewal.</returns>
+    DateTimeOffset? Renew(string holder, TimeSpan lease);
+
+    /// <summary>Those of the given nodes whose row no longer has this holder and this token.</summary>
+    IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held);
+
+    /// <summary>Every node whose row carries this conductor's name.</summary>
+    IReadOnlyList<HeldNode> FindNamed(string holder);
+
+    /// <summary>Gives back exactly these reservations, as far as their rows are in nobody's hand.</summary>
+    void Release(string holder, IReadOnlyList<HeldNode> held);
+
+    /// <summary>Declares dead every other conductor of this kind whose lease is over.</summary>
+    /// <returns>The holders that were declared dead by this call.</returns>
+    IReadOnlyList<string> DeclareDead(string holder);
+
+    /// <summary>Frees nodes of conductors that are fenced or have left, a batch at a time.</summary>
+    /// <returns>How many were freed; 0 when none is left but those in somebody's hand.</returns>
+    int Sweep(int batchSize);
+
+    /// <summary>Holders named by a node that have no entry of their own.</summary>
+    IReadOnlyList<string> FindStrangers();
+
+    /// <summary>Enters a holder that has no entry as one that is dead already.</summary>
+    void Bury(string stranger);
+
+    /// <summary>Removes the entries of conductors whose lease ended this long ago and that no node names.</summary>
+    int Forget(TimeSpan endedFor);
+
+    /// <summary>Marks a conductor as gone in good order; false when it still holds something.</summary>
+    bool Leave(string holder);
+}
+
+/// <summary>What a conductor enters about itself when it starts.</summary>
+/// <param name="Holder">Its identity, drawn for this start.</param>
+/// <param name="Name">Its name, by which a person knows it.</param>
+/// <param name="Host">The machine.</param>
+/// <param name="ProcessId">The process.</param>
+/// <param name="Lease">How long the store believes in it without a renewal.</param>
+[Experimental(INodeLockRepository.DiagnosticId)]
+public sealed record ConductorEntry(string Holder, string Name, string Host, int ProcessId, TimeSpan Lease);

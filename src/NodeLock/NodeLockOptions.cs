@@ -1,0 +1,63 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace NodeLock;
+
+/// <summary>The settings of a conductor, usually bound from the configuration section <c>NodeLock</c>.</summary>
+/// <remarks>
+/// Values that are out of bounds or do not fit together are refused when the service starts. The retry,
+/// <see cref="MaxWaiters"/> and the thresholds are read again for every acquire, so that an edit of the configuration
+/// takes effect at the next one; a changed configuration that does not validate is logged once as an error and the
+/// last good values stay. All other settings hold until the process restarts.
+/// </remarks>
+public sealed class NodeLockOptions
+{
+    /// <summary>The name by which a person knows this conductor; the first part of its holder.</summary>
+    /// <value>The default is the machine's name. 1 to 100 characters; no white space, no control characters, no
+    /// <c>/</c>.</value>
+    [Required]
+    [RegularExpression(@"[^\s/\p{C}]{1,100}")]
+    public string ConductorName { get; set; } = Environment.MachineName;
+
+    /// <summary>How often an acquire asks for a node that is locked, the first time included.</summary>
+    /// <value>The default is 3. 1 means no retry.</value>
+    [Range(1, 1_000_000)]
+    public int NodeLockedRetryAttempts { get; set; } = 3;
+
+    /// <summary>The time from one attempt to the next.</summary>
+    /// <value>The default is 1 second. From 1 ms to 1 day.</value>
+    [Range(typeof(TimeSpan), "00:00:00.001", "1.00:00:00")]
+    public TimeSpan NodeLockedRetryInterval { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long the store believes in a conductor that has stopped renewing it.</summary>
+    /// <value>The default is 60 seconds. From 300 ms to 1 day, and at least three times
+    /// <see cref="HeartbeatInterval"/>.</value>
+    [Range(typeof(TimeSpan), "00:00:00.300", "1.00:00:00")]
+    public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>The time from one renewal to the next, and the limit for the answer to one.</summary>
+    /// <value>The default is 10 seconds. From 100 ms to 8 hours.</value>
+    [Range(typeof(TimeSpan), "00:00:00.100", "08:00:00")]
+    public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long the dispose of a task scope tries to release the node before it leaves the rest to the
+    /// conductor.</summary>
+    /// <value>The default is 5 seconds. From 10 ms to 1 hour, and no longer than <see cref="LeaseDuration"/>.</value>
+    [Range(typeof(TimeSpan), "00:00:00.010", "01:00:00")]
+    public TimeSpan ReleaseTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How many acquires may wait at the same time. One more gets a single attempt and no wait, so that
+    /// requests do not pile up behind a node that stays locked.</summary>
+    /// <value>The default is 1000.</value>
+    [Range(0, int.MaxValue)]
+    public int MaxWaiters { get; set; } = 1000;
+
+    /// <summary>A node held for longer than this is warned about, once per task scope.</summary>
+    /// <value>The default is 5 minutes.</value>
+    [Range(typeof(TimeSpan), "00:00:00.001", "365.00:00:00")]
+    public TimeSpan LongHoldThreshold { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>An acquire that waits for longer than this is warned about, once.</summary>
+    /// <value>The default is 10 seconds.</value>
+    [Range(typeof(TimeSpan), "00:00:00.001", "365.00:00:00")]
+    public TimeSpan LongWaitThreshold { get; set; } = TimeSpan.FromSeconds(10);
+}

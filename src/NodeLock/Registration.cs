@@ -1,0 +1,103 @@
+using System.Security.Cryptography;
+
+namespace NodeLock;
+
+/// <summary>
+/// One start of this conductor: its holder, its trust window, and what is held under it. A conductor that is declared
+/// dead starts over with a new one; a registration never comes back.
+/// </summary>
+internal sealed class Registration(string holder, TimeSpan lease, MonotonicClock clock)
+{
+    private readonly Lock sync = new();
+    private readonly Dictionary<NodeId, Holding> holdings = [];
+    private long closesAt = TrustWindow.Closed.ClosesAt.Ticks;
+    private bool ended;
+
+    public string Holder => holder;
+
+    /// <summary>True when the store said so; false when it merely could not be asked.</summary>
+    public bool IsDeclaredDead { get; private set; }
+
+    /// <summary>Computed at the call, not when a timer got round to it.</summary>
+    public bool IsTrusted => Window.IsOpenAt(clock.Now);
+
+    /// <summary>How long the window stays open from now; not positive when it is closed.</summary>
+    public TimeSpan TrustedFor => Window == TrustWindow.Closed ? TimeSpan.Zero : Window.ClosesAt - clock.Now;
+
+    private TrustWindow Window => new(TimeSpan.FromTicks(Volatile.Read(ref closesAt)));
+
+    /// <summary>A name that nobody has had before: 128 random bits behind the one for people.</summary>
+    public static string DrawHolder(string conductorName) =>
+        $"{conductorName}/{RandomNumberGenerator.GetHexString(32, lowercase: true)}";
+
+    /// <summary>
+    /// Lets a granted reservation be believed, unless the window has closed or the registration has ended since it was
+    /// asked for. In one step with <see cref="LoseIfClosed"/> and <see cref="End"/>, so that none slips past them.
+    /// </summary>
+    public bool TryHold(Holding holding)
+    {
+        lock (sync)
+        {
+            if (!IsTrusted) return false;
+            holdings.Add(holding.NodeId, holding);
+            return true;
+        }
+    }
+
+    public void Drop(Holding holding)
+    {
+        lock (sync)
+        {
+            if (holdings.TryGetValue(holding.NodeId, out Holding? held) && held == holding)
+                holdings.Remove(holding.NodeId);
+        }
+    }
+
+    public Holding[] Holdings()
+    {
+        lock (sync) return [.. holdings.Values];
+    }
+
+    /// <summary>
+    /// Opens the window anew, from when the renewal was sent. What was held under a window that had closed in between
+    /// is lost and stays lost, even where the renewal shows that nobody else can have had it: a scope that said so once
+    /// must not say otherwise later.
+    /// </summary>
+    /// <returns>What is lost by that.</returns>
+    public Holding[] Renewed(TimeSpan sentAt)
+    {
+        lock (sync)
+        {
+            if (ended) return [];
+            Holding[] lost = IsTrusted ? [] : TakeAll_NeedsLock();
+            long opened = TrustWindow.OpenedBy(sentAt, lease).ClosesAt.Ticks;
+            Volatile.Write(ref closesAt, Math.Max(closesAt, opened));
+            return lost;
+        }
+    }
+
+    public Holding[] LoseIfClosed()
+    {
+        lock (sync) return IsTrusted ? [] : TakeAll_NeedsLock();
+    }
+
+    /// <summary>Closes the window for good.</summary>
+    /// <returns>What is lost by that.</returns>
+    public Holding[] End(bool declaredDead)
+    {
+        lock (sync)
+        {
+            ended = true;
+            IsDeclaredDead |= declaredDead;
+            Volatile.Write(ref closesAt, TrustWindow.Closed.ClosesAt.Ticks);
+            return TakeAll_NeedsLock();
+        }
+    }
+
+    private Holding[] TakeAll_NeedsLock()
+    {
+        Holding[] all = [.. holdings.Values];
+        holdings.Clear();
+        return all;
+    }
+}

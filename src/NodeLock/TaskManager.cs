@@ -1,0 +1,258 @@
+using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace NodeLock;
+
+/// <summary>
+/// Reserves nodes so that no two operations on one node overlap, over all processes that share the store, and hands
+/// out a <see cref="TaskScope"/> for each, whose dispose releases the node.
+/// </summary>
+/// <remarks>
+/// One per process and kind of node; usually a singleton that <c>AddNodeLock</c> registers. Its conductor starts with
+/// the host, or else on first use, and ends with the host or on dispose.
+/// </remarks>
+/// <threadsafety>All members may be used at the same time from any thread.</threadsafety>
+public sealed class TaskManager : IAsyncDisposable, IDisposable
+{
+    private readonly INodeLockRepository repository;
+    private readonly LiveOptions settings;
+    private readonly TimeProvider timeProvider;
+    private readonly ILogger log;
+    private readonly Telemetry telemetry;
+    private readonly BackgroundWork background;
+    private readonly Gates gates = new();
+    private readonly Waiters waiters;
+    private readonly Conductor conductor;
+    private readonly Releases releases;
+
+    /// <summary>Makes a task manager without a container. Dispose it when the process ends.</summary>
+    /// <param name="repository">Where the reservations are kept.</param>
+    /// <param name="options">The settings; null for the defaults. They are not read again.</param>
+    /// <param name="timeProvider">The clock of waits; null for the system's.</param>
+    /// <param name="loggerFactory">Where the log goes; null for nowhere.</param>
+    /// <exception cref="Microsoft.Extensions.Options.OptionsValidationException">A setting is out of bounds, or two
+    /// contradict each other.</exception>
+    [Experimental(INodeLockRepository.DiagnosticId)]
+    public TaskManager(INodeLockRepository repository, NodeLockOptions? options = null,
+        TimeProvider? timeProvider = null, ILoggerFactory? loggerFactory = null)
+        : this(repository, new LiveOptions(options ?? new NodeLockOptions()), timeProvider ?? TimeProvider.System,
+            LogOf(loggerFactory), meters: null)
+    {
+    }
+
+    internal TaskManager(INodeLockRepository repository, LiveOptions settings, TimeProvider timeProvider, ILogger log,
+        IMeterFactory? meters)
+    {
+        ArgumentNullException.ThrowIfNull(repository);
+        this.repository = repository;
+        this.settings = settings;
+        this.timeProvider = timeProvider;
+        this.log = log;
+        telemetry = new Telemetry(meters, repository.Kind);
+        background = new BackgroundWork(log);
+        waiters = new Waiters(settings, telemetry);
+        conductor = new Conductor(repository, settings, gates, background, telemetry, timeProvider, log);
+        releases = new Releases(repository, settings, background, timeProvider, log);
+    }
+
+    /// <summary>
+    /// The identity of this conductor: its name, <c>/</c>, and 128 random bits drawn for this start. It changes when
+    /// the conductor was declared dead and starts over.
+    /// </summary>
+    public string Holder => conductor.Current.Holder;
+
+    /// <summary>Reserves a node, asking again while it is locked as the settings say.</summary>
+    /// <param name="nodeId">The node.</param>
+    /// <param name="purpose">Why, in a few words: 1 to 500 characters. Others see it while they wait.</param>
+    /// <param name="cancellationToken">Ends the wait, never the holding.</param>
+    /// <returns>The scope that holds the node until it is disposed.</returns>
+    /// <inheritdoc cref="AcquireAsync(NodeId, AcquireOptions, CancellationToken)" path="/exception"/>
+    public ValueTask<TaskScope> AcquireAsync(NodeId nodeId, string purpose,
+        CancellationToken cancellationToken = default) =>
+        AcquireAsync(nodeId, new AcquireOptions { Purpose = purpose }, cancellationToken);
+
+    /// <summary>Reserves a node, asking again while it is locked as the options say.</summary>
+    /// <param name="nodeId">The node.</param>
+    /// <param name="options">Why, how, and how often to ask.</param>
+    /// <param name="cancellationToken">Ends the wait, never the holding: a request on its way is left to finish, and
+    /// what it reserved is released.</param>
+    /// <returns>The scope that holds the node until it is disposed.</returns>
+    /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type, or the purpose is empty or
+    /// too long.</exception>
+    /// <exception cref="NodeLockedException">The node stayed locked through all attempts.</exception>
+    /// <exception cref="NodeNotFoundException">There is no such node.</exception>
+    /// <exception cref="ReservationLostException">The node was reserved, but the answer came too late to be believed.
+    /// </exception>
+    /// <exception cref="ConductorStoppingException">The process is shutting down.</exception>
+    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is missing.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed; the provider's own
+    /// exception.</exception>
+    public async ValueTask<TaskScope> AcquireAsync(NodeId nodeId, AcquireOptions options,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        string purpose = Text.Purpose(options.Purpose, nameof(options));
+        ModeOf(options.Mode);
+        NodeId node = repository.Spell(nodeId.OrRefuseDefault(nameof(nodeId)));
+        NodeLockOptions current = settings.Current;
+        LockRetry lockRetry = options.Retry
+            ?? new LockRetry(current.NodeLockedRetryAttempts, current.NodeLockedRetryInterval);
+        cancellationToken.ThrowIfCancellationRequested();
+        conductor.ThrowIfStopping();
+
+        Place place = gates.Enter(node, purpose);
+        Acquisition acquisition = new(this, conductor, releases, repository, current, place, log);
+        AcquireRetry retry = new(acquisition, lockRetry, waiters, timeProvider, log);
+        return await RunAsync(acquisition, retry, cancellationToken).ConfigureAwait(false)
+            ?? throw new NodeLockedException(node, purpose, acquisition.Obstacle, retry.Attempts, retry.Elapsed);
+    }
+
+    /// <summary>Reserves a node if it is free now: one attempt, no wait.</summary>
+    /// <param name="nodeId">The node.</param>
+    /// <param name="purpose">Why, in a few words: 1 to 500 characters.</param>
+    /// <param name="mode">How it is taken.</param>
+    /// <param name="cancellationToken">Ends the wait for the answer, never the holding.</param>
+    /// <returns>The scope that holds the node; null when it is taken. When it is held or waited for in this process, the
+    /// store is not even asked.</returns>
+    /// <inheritdoc cref="AcquireAsync(NodeId, AcquireOptions, CancellationToken)" path="/exception"/>
+    public async ValueTask<TaskScope?> TryAcquireAsync(NodeId nodeId, string purpose,
+        ReservationMode mode = ReservationMode.Exclusive, CancellationToken cancellationToken = default)
+    {
+        Text.Purpose(purpose, nameof(purpose));
+        ModeOf(mode);
+        NodeId node = repository.Spell(nodeId.OrRefuseDefault(nameof(nodeId)));
+        cancellationToken.ThrowIfCancellationRequested();
+        conductor.ThrowIfStopping();
+
+        if (gates.TryEnter(node, purpose) is not { } place) return null;
+        Acquisition acquisition = new(this, conductor, releases, repository, settings.Current, place, log);
+        AcquireRetry once = new(acquisition, LockRetry.None, waiters, timeProvider, log);
+        return await RunAsync(acquisition, once, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Who holds a node, why and since when; null when it is free.</summary>
+    /// <param name="nodeId">The node.</param>
+    /// <param name="cancellationToken">Ends the query.</param>
+    /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type.</exception>
+    /// <exception cref="NodeNotFoundException">There is no such node, and the store knows which nodes exist.</exception>
+    public async ValueTask<Reservation?> GetReservationAsync(NodeId nodeId, CancellationToken cancellationToken = default)
+    {
+        NodeId node = repository.Spell(nodeId.OrRefuseDefault(nameof(nodeId)));
+        return await repository.FindAsync(node, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>All reservations of this kind of node, by whichever conductor, in the order of their ids.</summary>
+    /// <param name="cancellationToken">Ends the query.</param>
+    public async ValueTask<IReadOnlyList<Reservation>> ListReservationsAsync(
+        CancellationToken cancellationToken = default) =>
+        await repository.ListAsync(cancellationToken).ConfigureAwait(false);
+
+    /// <summary>
+    /// Ends the conductor. Waiters are sent away with <see cref="ConductorStoppingException"/>; what is held still is
+    /// lost, and free again when the lease is over; with nothing held, the conductor leaves at once.
+    /// </summary>
+    public async ValueTask DisposeAsync()
+    {
+        await conductor.StopAsync().ConfigureAwait(false);
+        settings.Dispose();
+    }
+
+    /// <summary>The same, blocking until it is done; prefer <see cref="DisposeAsync"/>.</summary>
+    public void Dispose()
+    {
+        // Bounded by ReleaseTimeout twice; a container that disposes synchronously leaves no other way.
+        conductor.StopAsync().GetAwaiter().GetResult();
+        settings.Dispose();
+    }
+
+    internal static ILogger LogOf(ILoggerFactory? factory) => (factory ?? NullLoggerFactory.Instance).CreateLogger("NodeLock");
+
+    internal void Start() => conductor.Start();
+
+    internal void BeginStop() => conductor.BeginStop();
+
+    /// <summary>Waits until nothing is held any more, or the host's time is over.</summary>
+    internal Task DrainAsync(CancellationToken hostsTime) => conductor.DrainAsync(hostsTime);
+
+    internal TaskScope Granted(Holding holding, string? takenOverFrom)
+    {
+        telemetry.Held();
+        log.Reserved(holding.NodeId, holding.Purpose, holding.FencingToken);
+        if (takenOverFrom is not null)
+        {
+            telemetry.TookOver();
+            log.TookOver(holding.NodeId, holding.Purpose, holding.FencingToken, takenOverFrom);
+        }
+
+        return new TaskScope(this, holding);
+    }
+
+    internal void EnsureHeld(Holding holding)
+    {
+        if (!holding.IsLost && holding.Registration.IsTrusted) return;
+        // Whoever was told once that it lost the node is never told otherwise.
+        conductor.Lose([holding], "the lease could not be renewed in time");
+        throw new ReservationLostException(holding.NodeId, holding.Purpose, holding.FencingToken,
+            holding.Registration.Holder, "its conductor could not renew its lease in time or was declared dead");
+    }
+
+    internal void ReportDropped(Holding holding) =>
+        log.Dropped(holding.NodeId, holding.Purpose, holding.FencingToken);
+
+    internal ValueTask EndAsync(Holding holding)
+    {
+        EndUse(holding);
+        return releases.EndAsync(holding);
+    }
+
+    internal void End(Holding holding)
+    {
+        EndUse(holding);
+        releases.End(holding);
+    }
+
+    private static void ModeOf(ReservationMode mode)
+    {
+        if (mode != ReservationMode.Exclusive)
+            throw new ArgumentOutOfRangeException(nameof(mode), mode, "There is no such mode.");
+    }
+
+    private void EndUse(Holding holding)
+    {
+        holding.EndUse();
+        holding.Registration.Drop(holding);
+        telemetry.HoldEnded(conductor.Clock.Now - holding.HeldSince);
+        conductor.UseEnded();
+    }
+
+    private async ValueTask<TaskScope?> RunAsync(Acquisition acquisition, AcquireRetry retry,
+        CancellationToken cancellationToken)
+    {
+        using Activity? activity = Telemetry.StartAcquire(acquisition.Place.NodeId, acquisition.Place.Purpose,
+            repository.Kind);
+        string outcome = "failed";
+        TaskScope? scope = null;
+        try
+        {
+            scope = await retry.ExecuteAsync(cancellationToken).ConfigureAwait(false);
+            outcome = scope is null ? "locked" : "acquired";
+            return scope;
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            outcome = "cancelled";
+            throw;
+        }
+        finally
+        {
+            if (scope is null) background.Own(acquisition.GiveUpAsync(), $"giving up on node {acquisition.Place.NodeId}");
+            telemetry.Acquired(outcome, retry.Elapsed, retry.Attempts);
+            activity?.SetTag("nodelock.outcome", outcome).SetTag("nodelock.attempts", retry.Attempts)
+                .SetTag("nodelock.token", scope?.FencingToken);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+
+namespace NodeLock;
+
+/// <summary>Metrics and activities, both named <c>NodeLock</c>. Node ids are tags of activities, never of metrics.</summary>
+internal sealed class Telemetry
+{
+    public const string Name = "NodeLock";
+
+    private static readonly ActivitySource Activities = new(Name);
+
+    private readonly KeyValuePair<string, object?> kind;
+    private readonly Histogram<double> acquireDuration;
+    private readonly Histogram<int> acquireAttempts;
+    private readonly Histogram<double> holdDuration;
+    private readonly UpDownCounter<int> held;
+    private readonly UpDownCounter<int> waiting;
+    private readonly Counter<int> lost;
+    private readonly Counter<int> takenOver;
+
+    public Telemetry(IMeterFactory? meters, string kind)
+    {
+        this.kind = new KeyValuePair<string, object?>("nodelock.kind", kind);
+        Meter meter = meters?.Create(Name) ?? Shared.Meter;
+        acquireDuration = meter.CreateHistogram<double>("nodelock.acquire.duration", "s",
+            "Time from an acquire to its outcome.");
+        acquireAttempts = meter.CreateHistogram<int>("nodelock.acquire.attempts", "{attempt}",
+            "Attempts that an acquire made, the first included.");
+        holdDuration = meter.CreateHistogram<double>("nodelock.hold.duration", "s",
+            "Time from the grant of a node to the dispose of its task scope.");
+        held = meter.CreateUpDownCounter<int>("nodelock.held", "{node}", "Nodes that task scopes hold.");
+        waiting = meter.CreateUpDownCounter<int>("nodelock.waiting", "{acquire}", "Acquires that wait for a node.");
+        lost = meter.CreateCounter<int>("nodelock.lost", "{node}", "Nodes lost while a task scope held them.");
+        takenOver = meter.CreateCounter<int>("nodelock.taken_over", "{node}", "Nodes taken over from a conductor that "
+            + "is dead or has left.");
+    }
+
+    public static Activity? StartAcquire(NodeId nodeId, string purpose, string kind)
+    {
+        Activity? activity = Activities.StartActivity("nodelock.acquire");
+        activity?.SetTag("nodelock.node", nodeId.ToString()).SetTag("nodelock.purpose", purpose)
+            .SetTag("nodelock.kind", kind);
+        return activity;
+    }
+
+    public void Acquired(string outcome, TimeSpan duration, int attempts)
+    {
+        KeyValuePair<string, object?> tag = new("nodelock.outcome", outcome);
+        acquireDuration.Record(duration.TotalSeconds, kind, tag);
+        acquireAttempts.Record(attempts, kind, tag);
+    }
+
+    public void Held() => held.Add(1, kind);
+
+    public void HoldEnded(TimeSpan duration)
+    {
+        held.Add(-1, kind);
+        holdDuration.Record(duration.TotalSeconds, kind);
+    }
+
+    public void WaitBegan() => waiting.Add(1, kind);
+
+    public void WaitEnded() => waiting.Add(-1, kind);
+
+    public void Lost() => lost.Add(1, kind);
+
+    public void TookOver() => takenOver.Add(1, kind);
+
+    private static class Shared
+    {
+        public static readonly Meter Meter = new(Name);
+    }
+}
