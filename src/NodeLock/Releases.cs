@@ -10,6 +10,7 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
     TimeProvider timeProvider, ILogger log)
 {
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(400);
 
     public ValueTask EndAsync(Holding holding)
     {
@@ -43,7 +44,7 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
     {
         long began = timeProvider.GetTimestamp();
         TimeSpan limit = settings.Current.ReleaseTimeout;
-        for (TimeSpan pause = FirstPause; !place.TryLeave(out Unused? unused); pause *= 2)
+        for (TimeSpan pause = FirstPause; !place.TryLeave(out Unused? unused); pause = Longer(pause))
         {
             if (await TryReleaseAsync(place, unused!, limit).ConfigureAwait(false)
                 || timeProvider.GetElapsedTime(began) >= limit || unused!.Registration.IsDeclaredDead)
@@ -85,6 +86,9 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         holding.Place.Leave();
         return false;
     }
+
+    /// <summary>Short enough for one who joins the line meanwhile, and is served when it is over.</summary>
+    private static TimeSpan Longer(TimeSpan pause) => pause * 2 < LongestPause ? pause * 2 : LongestPause;
 
     private async Task WaitAsync(Task ending, TimeSpan limit) =>
         await ending.WaitAsync(limit, timeProvider).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
