@@ -58,6 +58,12 @@ internal sealed class ManualTime : TimeProvider
         lock (sync) now += time;
     }
 
+    /// <summary>Whether a timer falls due exactly then; a test that waits for it sees that somebody waits again.</summary>
+    public bool TimersDueIn(TimeSpan time)
+    {
+        lock (sync) return timers.Exists(t => t.Due == now + time);
+    }
+
     private ManualTimer? NextDue(DateTimeOffset end)
     {
         lock (sync)

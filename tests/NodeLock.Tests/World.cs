@@ -5,9 +5,9 @@ internal sealed class World : IAsyncDisposable
 {
     private readonly List<TaskManager> managers = [];
 
-    public World(IReadOnlySet<NodeId>? nodes = null)
+    public World(IEnumerable<NodeId>? nodes = null)
     {
-        Memory = new InMemoryNodeLockRepository(StoreTime) { Nodes = nodes };
+        Memory = new InMemoryNodeLockRepository(StoreTime) { Nodes = nodes?.ToHashSet() };
         Way = new StoreWithFaults(Memory);
         Manager = NewManager(Way);
     }
