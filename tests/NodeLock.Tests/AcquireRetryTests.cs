@@ -255,5 +255,6 @@ public sealed class AcquireRetryTests : IAsyncDisposable
     }
 
     private Task<TaskScope> AcquireAsync(LockRetry? retry = null, CancellationToken cancellationToken = default) =>
-        world.Manager.AcquireAsync(1, new AcquireOptions { Purpose = "test", Retry = retry }, cancellationToken).AsTask();
+        world.Manager.AcquireAsync(1, new AcquireOptions { Purpose = "test", Retry = retry }, cancellationToken)
+            .AsTask();
 }

@@ -148,7 +148,8 @@ public sealed class AcquisitionTests : IAsyncDisposable
         world.Pass(TimeSpan.FromSeconds(60));
 
         task.EnsureHeld();
-        Assert.Equal((task.FencingToken, "since"), ((await world.FindAsync(1))?.FencingToken, (await world.FindAsync(1))?.Purpose));
+        Reservation? found = await world.FindAsync(1);
+        Assert.Equal((task.FencingToken, "since"), (found?.FencingToken, found?.Purpose));
     }
 
     private TaskCompletionSource HoldUpAnswers()

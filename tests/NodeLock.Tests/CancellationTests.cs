@@ -54,7 +54,8 @@ public sealed class CancellationTests : IAsyncDisposable
 
         await using TaskScope task = await second.WithinLimit();
         Assert.Equal(0, releases);
-        Assert.Equal((task.FencingToken, "second"), ((await world.FindAsync(1))?.FencingToken, (await world.FindAsync(1))?.Purpose));
+        Reservation? found = await world.FindAsync(1);
+        Assert.Equal((task.FencingToken, "second"), (found?.FencingToken, found?.Purpose));
         Assert.Equal([0, task.FencingToken - 1], world.Way.Requests.Select(r => r.KnownToken));
     }
 
@@ -149,7 +150,8 @@ public sealed class CancellationTests : IAsyncDisposable
         int[] holders = new int[5];
         int acquired = 0;
         int cancelled = 0;
-        Task[] all = [.. Enumerable.Range(0, 4000).Select(_ => (Node: random.Next(5), Moment: random.Next(4000)))
+        Task[] all = [.. Enumerable.Range(0, 4000)
+            .Select(_ => (Node: random.Next(5), Moment: random.Next(4000)))
             .Select(plan => Task.Run(() => RunAsync(plan.Node, plan.Moment)))];
 
         Task end = Task.WhenAll(all);
@@ -158,7 +160,8 @@ public sealed class CancellationTests : IAsyncDisposable
 
         Assert.True(acquired > 800 && cancelled > 1000, $"{acquired} acquired, {cancelled} cancelled");
         way.OnReserve = null;
-        await world.UntilAsync(() => world.Store.ListAsync(default).AsTask().Result.Count == 0, "every node is free");
+        await world.UntilAsync(() => world.Store.ListAsync(default).AsTask().Result.Count == 0,
+            "every node is free");
         for (int node = 0; node < 5; node++)
         {
             await using TaskScope? task = await manager.TryAcquireAsync(node, "after");

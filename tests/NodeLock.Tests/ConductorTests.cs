@@ -39,9 +39,9 @@ public sealed class ConductorTests : IAsyncDisposable
         StoreException away = new("no route to host");
         world.Way.BeforeLine = _ => throw away;
 
-        Assert.Same(away, await Assert.ThrowsAsync<StoreException>(() => world.Manager.AcquireAsync(1, "test").WithinLimit()));
+        Assert.Same(away, await Assert.ThrowsAsync<StoreException>(AcquireAsync));
         world.Pass(TimeSpan.FromSeconds(100));
-        Assert.Same(away, await Assert.ThrowsAsync<StoreException>(() => world.Manager.AcquireAsync(1, "test").WithinLimit()));
+        Assert.Same(away, await Assert.ThrowsAsync<StoreException>(AcquireAsync));
         LogLine line = Assert.Single(world.Log.With(30));
         Assert.Equal(LogLevel.Warning, line.Level);
         Assert.Same(away, line.Exception);
@@ -54,6 +54,8 @@ public sealed class ConductorTests : IAsyncDisposable
         World.Cut(world.Way);
         world.Pass(TimeSpan.FromSeconds(20));
         Assert.Equal(2, world.Log.With(30).Count);
+
+        Task<TaskScope> AcquireAsync() => world.Manager.AcquireAsync(1, "test").WithinLimit();
     }
 
     [Fact]

@@ -27,7 +27,8 @@ public sealed class ErrorsTests : IAsyncDisposable
         Assert.Equal(3, e.Attempts);
         Assert.Equal(TimeSpan.FromSeconds(2), e.Waited);
         Assert.Equal($"Node 1 is locked by {other.Holder} for \"firmware update\" since 2026-01-01 00:00:00Z, fencing "
-            + $"token {held.FencingToken}. It was asked for \"power on\", 3 times over 2.0 s. Try again later.", e.Message);
+            + $"token {held.FencingToken}. It was asked for \"power on\", 3 times over 2.0 s. Try again later.",
+            e.Message);
     }
 
     [Fact]
@@ -39,7 +40,8 @@ public sealed class ErrorsTests : IAsyncDisposable
 
         Assert.True(e.IsHeldByThisProcess);
         Assert.Equal((3, TimeSpan.FromSeconds(2)), (e.Attempts, e.Waited));
-        Assert.Equal((world.Manager.Holder, "outer", outer.FencingToken), (e.Holder, e.HolderPurpose, e.HolderFencingToken));
+        Assert.Equal((world.Manager.Holder, "outer", outer.FencingToken),
+            (e.Holder, e.HolderPurpose, e.HolderFencingToken));
         Assert.Equal(outer.ReservedAt, e.Since);
         Assert.Contains($"locked by this very process ({world.Manager.Holder}) for \"outer\"", e.Message);
         Assert.Contains("not re-entrant", e.Message);
@@ -55,8 +57,8 @@ public sealed class ErrorsTests : IAsyncDisposable
 
         Assert.Null(e.Reservation);
         Assert.Equal((null, null, null, null), (e.Holder, e.HolderPurpose, e.Since, e.HolderFencingToken));
-        Assert.Equal("Node 1 is locked: a database transaction has its row in hand. It was asked for \"power on\", 3 times "
-            + "over 2.0 s. Try again later.", e.Message);
+        Assert.Equal("Node 1 is locked: a database transaction has its row in hand. It was asked for \"power on\", 3 "
+            + "times over 2.0 s. Try again later.", e.Message);
     }
 
     [Fact]
@@ -97,7 +99,8 @@ public sealed class ErrorsTests : IAsyncDisposable
 
         ReservationLostException e = Assert.Throws<ReservationLostException>(task.EnsureHeld);
 
-        Assert.Equal(((NodeId)1, "power on", task.FencingToken, holder), (e.NodeId, e.Purpose, e.FencingToken, e.Holder));
+        Assert.Equal(((NodeId)1, "power on", task.FencingToken, holder),
+            (e.NodeId, e.Purpose, e.FencingToken, e.Holder));
         Assert.Contains("node 1", e.Message);
         Assert.Contains("\"power on\"", e.Message);
         Assert.Contains("Stop working on the node", e.Message);

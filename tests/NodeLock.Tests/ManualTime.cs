@@ -3,8 +3,8 @@ namespace NodeLock.Tests;
 /// <summary>A clock that stands still until the test moves it, and fires what falls due on the way, in order.</summary>
 /// <remarks>
 /// Timers fire on the thread that moves the clock, and what they complete goes on there: when <see cref="Advance"/>
-/// returns, all that hung on the time alone has happened. No lock is held meanwhile, so that another thread may move the
-/// clock on while a callback blocks.
+/// returns, all that hung on the time alone has happened. No lock is held meanwhile, so that another thread may move
+/// the clock on while a callback blocks.
 /// </remarks>
 internal sealed class ManualTime : TimeProvider
 {
@@ -58,7 +58,7 @@ internal sealed class ManualTime : TimeProvider
         lock (sync) now += time;
     }
 
-    /// <summary>Whether a timer falls due exactly then; a test that waits for it sees that somebody waits again.</summary>
+    /// <summary>Whether a timer falls due exactly then: by it a test sees that somebody waits again.</summary>
     public bool TimersDueIn(TimeSpan time)
     {
         lock (sync) return timers.Exists(t => t.Due == now + time);

@@ -46,8 +46,13 @@ public sealed class TaskManagerTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Trying_for_a_node_that_does_not_exist_throws() => Assert.Equal((NodeId)9,
-        (await Assert.ThrowsAsync<NodeNotFoundException>(() => world.Manager.TryAcquireAsync(9, "sync").WithinLimit())).NodeId);
+    public async Task Trying_for_a_node_that_does_not_exist_throws()
+    {
+        NodeNotFoundException e = await Assert.ThrowsAsync<NodeNotFoundException>(
+            () => world.Manager.TryAcquireAsync(9, "sync").WithinLimit());
+
+        Assert.Equal((NodeId)9, e.NodeId);
+    }
 
     [Fact]
     public async Task One_node_held_keeps_nobody_from_another()
@@ -85,7 +90,8 @@ public sealed class TaskManagerTests : IAsyncDisposable
             return carryOut();
         };
         TaskScope task = await world.Manager.AcquireAsync(1, "0");
-        Task<TaskScope>[] line = [.. Enumerable.Range(1, 5).Select(i => world.Manager.AcquireAsync(1, $"{i}").AsTask())];
+        Task<TaskScope>[] line = [.. Enumerable.Range(1, 5)
+            .Select(i => world.Manager.AcquireAsync(1, $"{i}").AsTask())];
         List<string?> found = [];
         world.Way.OnReserve = async (_, carryOut) =>
         {

@@ -149,7 +149,8 @@ public sealed class TaskScopeTests : IAsyncDisposable
     [Fact]
     public async Task Dispose_takes_at_most_the_release_timeout_and_the_heartbeat_does_the_rest()
     {
-        world.Way.OnRelease = (_, _) => new(new TaskCompletionSource().Task.WaitAsync(TimeSpan.FromSeconds(6), world.Time));
+        world.Way.OnRelease = (_, _) => new(
+            new TaskCompletionSource().Task.WaitAsync(TimeSpan.FromSeconds(6), world.Time));
         TaskScope task = await world.Manager.AcquireAsync(1, "test");
 
         Task dispose = task.DisposeAsync().AsTask();

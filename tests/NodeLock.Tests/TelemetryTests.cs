@@ -141,8 +141,8 @@ public sealed class TelemetryTests : IAsyncDisposable
         await Assert.ThrowsAsync<NodeLockedException>(() => waiting.WithinLimit());
         await task.DisposeAsync();
 
-        Assert.Equal(["nodelock.acquire.attempts", "nodelock.acquire.duration", "nodelock.held", "nodelock.hold.duration",
-            "nodelock.lost", "nodelock.waiting"], measurements.Select(m => m.Instrument).Distinct().Order());
+        Assert.Equal(["nodelock.acquire.attempts", "nodelock.acquire.duration", "nodelock.held",
+            "nodelock.hold.duration", "nodelock.lost", "nodelock.waiting"], measurements.Select(m => m.Instrument).Distinct().Order());
         Assert.All(measurements, m => Assert.Equal("memory", m.Tag("nodelock.kind")));
         Assert.All(measurements, m => Assert.DoesNotContain(m.Tags.Values, v => v!.ToString()!.Contains("to-hide")));
     }

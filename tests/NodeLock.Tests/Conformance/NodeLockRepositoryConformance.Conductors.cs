@@ -26,7 +26,8 @@ public abstract partial class NodeLockRepositoryConformance
     }
 
     [Fact]
-    public void A_conductor_that_is_not_registered_cannot_renew() => Assert.Null(line.Renew("conductor/unknown", Lease));
+    public void A_conductor_that_is_not_registered_cannot_renew() =>
+        Assert.Null(line.Renew("conductor/unknown", Lease));
 
     [Fact]
     public async Task Nobody_declares_itself_dead_nor_one_whose_lease_runs()

@@ -54,7 +54,8 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
         return holder;
     }
 
-    private async Task<ReserveAnswer> ReserveAsync(NodeId node, string holder, long known = 0, string purpose = "test") =>
+    private async Task<ReserveAnswer> ReserveAsync(NodeId node, string holder, long known = 0,
+        string purpose = "test") =>
         await store.ReserveAsync(new ReserveRequest(node, holder, known, purpose), Limit);
 
     private async Task<ReserveAnswer.Granted> GrantAsync(NodeId node, string holder, long known = 0,

@@ -1,0 +1,65 @@
+using System.Globalization;
+using System.Reflection;
+using System.Runtime.CompilerServices;
+
+namespace NodeLock.Tests.Conventions;
+
+/// <summary>The names of types as C# writes them.</summary>
+internal static class ApiNames
+{
+    private static readonly Dictionary<Type, string> Keywords = new()
+    {
+        [typeof(void)] = "void", [typeof(object)] = "object", [typeof(string)] = "string", [typeof(bool)] = "bool",
+        [typeof(int)] = "int", [typeof(long)] = "long", [typeof(double)] = "double", [typeof(byte)] = "byte",
+        [typeof(char)] = "char", [typeof(short)] = "short", [typeof(decimal)] = "decimal", [typeof(float)] = "float",
+    };
+
+    public static string Of(Type type)
+    {
+        if (Keywords.TryGetValue(type, out string? keyword)) return keyword;
+        if (type.IsByRef) return Of(type.GetElementType()!);
+        if (type.IsArray) return $"{Of(type.GetElementType()!)}[{new string(',', type.GetArrayRank() - 1)}]";
+        if (Nullable.GetUnderlyingType(type) is { } value) return $"{Of(value)}?";
+        return type.IsGenericParameter ? type.Name : Nested(type);
+    }
+
+    /// <summary>With the types around it, without the namespace.</summary>
+    public static string Nested(Type type) =>
+        type is { IsNested: true, IsGenericParameter: false } ? $"{Nested(type.DeclaringType!)}.{WithArguments(type)}"
+            : WithArguments(type);
+
+    public static string Simple(Type type) => type.Name.Split('`')[0];
+
+    public static string GenericArguments(MethodInfo method) =>
+        method.IsGenericMethod ? $"<{string.Join(", ", method.GetGenericArguments().Select(Of))}>" : "";
+
+    private static string WithArguments(Type type) =>
+        Simple(type) + (type.IsGenericType ? $"<{string.Join(", ", type.GetGenericArguments().Select(Of))}>" : "");
+}
+
+/// <summary>Parameters and constants as C# writes them.</summary>
+internal static class ApiParameters
+{
+    public static string Of(MethodBase method)
+    {
+        bool extension = method.IsDefined(typeof(ExtensionAttribute), inherit: false);
+        return $"({(extension ? "this " : "")}{string.Join(", ", method.GetParameters().Select(Of))})";
+    }
+
+    public static string Value(object? value, Type type) => value switch
+    {
+        null => type.IsValueType && Nullable.GetUnderlyingType(type) is null ? "default" : "null",
+        string text => $"\"{text}\"",
+        bool truth => truth ? "true" : "false",
+        _ when type.IsEnum => $"{ApiNames.Of(type)}.{Enum.ToObject(type, value)}",
+        _ => Convert.ToString(value, CultureInfo.InvariantCulture)!,
+    };
+
+    private static string Of(ParameterInfo parameter)
+    {
+        string way = parameter.IsOut ? "out " : parameter.IsIn ? "in " : parameter.ParameterType.IsByRef ? "ref " : "";
+        string list = parameter.IsDefined(typeof(ParamArrayAttribute), inherit: false) ? "params " : "";
+        string value = parameter.HasDefaultValue ? $" = {Value(parameter.DefaultValue, parameter.ParameterType)}" : "";
+        return $"{list}{way}{ApiNames.Of(parameter.ParameterType)} {parameter.Name}{value}";
+    }
+}
