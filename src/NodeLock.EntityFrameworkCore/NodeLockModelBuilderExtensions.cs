@@ -7,7 +7,8 @@ namespace Microsoft.EntityFrameworkCore;
 /// Each call adds the reservation table of one kind of nodes; the first one also adds what all kinds share, the table
 /// <c>nodelock_conductors</c> and the sequence <c>nodelock_fencing_token</c>. All are in the model's default schema.
 /// They are entity types without a class, whose columns state their names and types themselves: conventions for the
-/// model's own entities do not change them. Code that runs later may rename them; then NodeLock uses the new names.
+/// model's own entities do not change them. Code that runs later may rename them; then NodeLock uses the new names. (Who
+/// renames the column <c>state</c> also has to restate its check constraint, <c>ck_nodelock_conductors_state</c>.)
 /// </remarks>
 public static class NodeLockModelBuilderExtensions
 {

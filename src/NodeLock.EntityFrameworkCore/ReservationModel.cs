@@ -48,13 +48,13 @@ internal sealed class ReservationModel
     public string KeyStoreType => this.Table.StoreType(ReservationTable.Id);
 
     /// <summary>The table whose rows the nodes are; null when nodes are only names.</summary>
-    public TableNames? Entity { get; private init; }
+    public TableNames? Entity { get; private set; }
 
     /// <summary>The key column of <see cref="Entity"/>, delimited; null when nodes are only names.</summary>
-    public string? EntityId { get; private init; }
+    public string? EntityId { get; private set; }
 
     /// <summary>The key column of <see cref="Entity"/>, as it is; null when nodes are only names.</summary>
-    public string? EntityIdName { get; private init; }
+    public string? EntityIdName { get; private set; }
 
     /// <summary>Reads a context's model.</summary>
     /// <exception cref="InvalidOperationException">
@@ -76,11 +76,14 @@ internal sealed class ReservationModel
         TableNames table = TableNames.Of(reservations, sql);
         TableNames conductors = TableNames.Of(Find(model, ConductorsTable.Name, name, kind), sql);
         string token = sql.DelimitIdentifier(sequence.Name, sequence.Schema);
-        if (reservations.GetForeignKeys().FirstOrDefault() is not { } reference)
-        {
-            return new ReservationModel(name, kind, table, conductors, token);
-        }
+        ReservationModel names = new(name, kind, table, conductors, token);
+        return reservations.GetForeignKeys().FirstOrDefault() is { } reference
+            ? names.With(kind, reference, sql)
+            : names;
+    }
 
+    private ReservationModel With(KindName kind, IForeignKey reference, ISqlGenerationHelper sql)
+    {
         if (EntityKey.Problem(reference.PrincipalEntityType, reference.PrincipalKey) is { } problem)
         {
             throw EntityKey.Refused(kind, problem);
@@ -88,12 +91,16 @@ internal sealed class ReservationModel
 
         TableNames entity = TableNames.Of(reference.PrincipalEntityType, sql);
         string key = reference.PrincipalKey.Properties[0].Name;
-        return new ReservationModel(name, kind, table, conductors, token)
+        if (entity.StoreType(key) != this.KeyStoreType)
         {
-            Entity = entity,
-            EntityId = entity.Column(key),
-            EntityIdName = entity.ColumnName(key),
-        };
+            throw EntityKey.Refused(kind, $"the key of {entity.Display} is {entity.StoreType(key)} and the key of "
+                + $"{this.Table.Display} {this.KeyStoreType}. Configure the entity's key before this call");
+        }
+
+        this.Entity = entity;
+        this.EntityId = entity.Column(key);
+        this.EntityIdName = entity.ColumnName(key);
+        return this;
     }
 
     private static IEntityType Find(IModel model, string table, string contextName, KindName kind) =>

@@ -141,6 +141,16 @@ public sealed class RefusalTests
         });
 
     [Fact]
+    public void A_key_that_gets_another_length_later_is_refused_at_start() =>
+        RefusedAtStart("the key of BareMetalNode is character varying(90) and the key of nodelock_bare_metal_node "
+            + "character varying(64). Configure the entity's key before this call", m =>
+        {
+            m.Entity<BareMetalNode>().Property(n => n.Id).HasMaxLength(64);
+            m.AddNodeLock<BareMetalNode>();
+            m.Entity<BareMetalNode>().Property(n => n.Id).HasMaxLength(90);
+        }, KindName.OfEntity(typeof(BareMetalNode)));
+
+    [Fact]
     public void A_hierarchy_that_gets_a_table_for_each_class_later_is_refused_at_start() =>
         RefusedAtStart("has a table for each concrete type", m =>
         {
