@@ -3,7 +3,7 @@ using Microsoft.EntityFrameworkCore.Metadata;
 
 namespace NodeLock.EntityFrameworkCore;
 
-/// <summary>Which entities can be nodes: those with a table of their own and one key column that NodeLock can spell.</summary>
+/// <summary>Which entities can be nodes: those with a table and one key column that NodeLock can spell.</summary>
 internal static class EntityKey
 {
     /// <summary>The entity's key property.</summary>
@@ -31,7 +31,8 @@ internal static class EntityKey
         }
 
         IMutableKey key = type.FindPrimaryKey()
-            ?? throw Refused(kind, $"{entity} has no key yet. Configure its key, and the key's conversion, before this call");
+            ?? throw Refused(
+                kind, $"{entity} has no key yet. Configure its key, and the key's conversion, before this call");
         if (Problem(type, key) is { } problem)
         {
             throw Refused(kind, problem);
@@ -40,12 +41,12 @@ internal static class EntityKey
         IMutableProperty property = key.Properties[0];
         return IsSupported(Stored(property))
             ? property
-            : throw Refused(kind, $"the key {entity}.{property.Name} is stored as {Stored(property).Name}, and NodeLock "
-                + "takes keys stored as string, Guid, int or long. Give it such a conversion before this call, or reserve "
-                + "names: AddNodeLock(\"a_name\")");
+            : throw Refused(kind, $"the key {entity}.{property.Name} is stored as {Stored(property).Name}, and "
+                + "NodeLock takes keys stored as string, Guid, int or long. Give it such a conversion before, "
+                + "or reserve names: AddNodeLock(\"a_name\")");
     }
 
-    /// <summary>Why an entity cannot be nodes; null when it can. A model may still change after the first answer.</summary>
+    /// <summary>Why an entity cannot be nodes; null when it can. A model may change after the first answer.</summary>
     public static string? Problem(IReadOnlyEntityType type, IReadOnlyKey key)
     {
         string entity = type.ClrType.Name;
@@ -63,13 +64,13 @@ internal static class EntityKey
 
         if (type.GetTableName() is null)
         {
-            return $"{entity} is mapped to {type.GetViewName() ?? "no table"}, not to a table that a foreign key can point "
-                + "at. Reserve names: AddNodeLock(\"a_name\")";
+            return $"{entity} is mapped to {type.GetViewName() ?? "no table"}, not to a table that a foreign key can "
+                + "point at. Reserve names: AddNodeLock(\"a_name\")";
         }
 
         return key.Properties.Count > 1
-            ? $"{entity} has a composite key ({string.Join(", ", key.Properties.Select(p => p.Name))}). Give it a key of "
-                + "one column, or reserve names that you make of them: AddNodeLock(\"a_name\")"
+            ? $"{entity} has a composite key ({string.Join(", ", key.Properties.Select(p => p.Name))}). Give it a key "
+                + "of one column, or reserve names that you make of them: AddNodeLock(\"a_name\")"
             : null;
     }
 
@@ -81,7 +82,9 @@ internal static class EntityKey
 
     private static Type Stored(IReadOnlyProperty property)
     {
-        Type stored = property.GetValueConverter()?.ProviderClrType ?? property.GetProviderClrType() ?? property.ClrType;
+        Type stored = property.GetValueConverter()?.ProviderClrType
+            ?? property.GetProviderClrType()
+            ?? property.ClrType;
         return stored.IsEnum ? Enum.GetUnderlyingType(stored) : stored;
     }
 }

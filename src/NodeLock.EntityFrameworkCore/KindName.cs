@@ -44,7 +44,7 @@ internal sealed record KindName
         string name = SnakeCase(entity.Name);
         return Problem(name) is { } problem
             ? throw new ArgumentException(
-                $"The reservation table of {entity.Name} would be called {Prefix}{name}, and that cannot be: {problem}. "
+                $"The reservation table of {entity.Name} would be called {Prefix}{name}, and cannot be: {problem}. "
                 + "Rename the class, or reserve its ids as names: AddNodeLock(\"a_name\").", nameof(entity))
             : new KindName(name, $"AddNodeLock<{entity.Name}>()");
     }

@@ -49,8 +49,7 @@ internal sealed class NodeKey(Type type, string table)
             return Guid.TryParse(text, out Guid id) ? id : null;
         }
 
-        bool isNumber = long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number);
-        return !isNumber ? null
+        return !long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number) ? null
             : this.Type == typeof(long) ? number
             : number is >= int.MinValue and <= int.MaxValue ? (int)number
             : null;

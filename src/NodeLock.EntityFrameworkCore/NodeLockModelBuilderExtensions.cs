@@ -7,8 +7,8 @@ namespace Microsoft.EntityFrameworkCore;
 /// Each call adds the reservation table of one kind of nodes; the first one also adds what all kinds share, the table
 /// <c>nodelock_conductors</c> and the sequence <c>nodelock_fencing_token</c>. All are in the model's default schema.
 /// They are entity types without a class, whose columns state their names and types themselves: conventions for the
-/// model's own entities do not change them. Code that runs later may rename them; then NodeLock uses the new names. (Who
-/// renames the column <c>state</c> also has to restate its check constraint, <c>ck_nodelock_conductors_state</c>.)
+/// model's own entities do not change them. Code that runs later may rename them; then NodeLock uses the new names.
+/// (Who renames the column <c>state</c> also has to restate its check constraint, <c>ck_nodelock_conductors_state</c>.)
 /// </remarks>
 public static class NodeLockModelBuilderExtensions
 {
@@ -27,7 +27,7 @@ public static class NodeLockModelBuilderExtensions
     /// <param name="modelBuilder">The builder, in <c>OnModelCreating</c>.</param>
     /// <param name="name">1 to 40 lower-case letters a to z, digits and underscores.</param>
     /// <returns>The same builder.</returns>
-    /// <exception cref="ArgumentException">The name has other characters or another length, or is NodeLock's own.</exception>
+    /// <exception cref="ArgumentException">It has other characters or another length, or is NodeLock's own.</exception>
     /// <exception cref="InvalidOperationException">The model has a table of this name already.</exception>
     public static ModelBuilder AddNodeLock(this ModelBuilder modelBuilder, string name)
     {
@@ -42,8 +42,8 @@ public static class NodeLockModelBuilderExtensions
     /// </summary>
     /// <remarks>Call it after the entity's key is configured. The entity's own table is not changed.</remarks>
     /// <typeparam name="TEntity">
-    /// An entity of this model with a key of one property that is stored as string, Guid, int or long (after conversion).
-    /// Of a hierarchy, the root.
+    /// An entity of this model with a key of one property that is stored as string, Guid, int or long (after
+    /// conversion). Of a hierarchy, the root.
     /// </typeparam>
     /// <param name="modelBuilder">The builder, in <c>OnModelCreating</c>.</param>
     /// <returns>The same builder.</returns>

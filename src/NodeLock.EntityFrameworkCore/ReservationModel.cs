@@ -5,12 +5,13 @@ using Microsoft.EntityFrameworkCore.Storage;
 
 namespace NodeLock.EntityFrameworkCore;
 
-/// <summary>The names that a context's model gives to what NodeLock's statements are about, delimited for SQL.</summary>
+/// <summary>The names that a context's model gives to what NodeLock's statements are about.</summary>
 internal sealed class ReservationModel
 {
     private const string Provider = "Npgsql.EntityFrameworkCore.PostgreSQL";
 
-    private ReservationModel(string contextName, KindName kind, TableNames table, TableNames conductors, string sequence)
+    private ReservationModel(
+        string contextName, KindName kind, TableNames table, TableNames conductors, string sequence)
     {
         this.ContextName = contextName;
         this.Kind = kind.Table;
@@ -58,7 +59,8 @@ internal sealed class ReservationModel
 
     /// <summary>Reads a context's model.</summary>
     /// <exception cref="InvalidOperationException">
-    /// The context is not PostgreSQL's, its model lacks the kind, or the kind's entity has become one that cannot be nodes.
+    /// The context is not PostgreSQL's, its model lacks the kind, or the kind's entity has become one that cannot be
+    /// nodes.
     /// </exception>
     public static ReservationModel Of(DbContext context, KindName kind)
     {
@@ -105,8 +107,8 @@ internal sealed class ReservationModel
 
     private static IEntityType Find(IModel model, string table, string contextName, KindName kind) =>
         model.FindEntityType(table) ?? throw new InvalidOperationException(
-            $"The model of {contextName} has no table {table}. Call modelBuilder.{kind.Call} in its OnModelCreating, then "
-            + "make and apply a migration.");
+            $"The model of {contextName} has no table {table}. Call modelBuilder.{kind.Call} in its OnModelCreating, "
+            + "then make and apply a migration.");
 
     private static NodeKey KeyOf(KindName kind, TableNames table)
     {

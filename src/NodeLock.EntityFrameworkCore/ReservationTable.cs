@@ -35,8 +35,8 @@ internal static class ReservationTable
         {
             _ = table.Unstated(key.ClrType, Id).IsRequired();
 
-            // Type and conversion come to a foreign key from its principal, also when they are set later. Collation does
-            // not, and a length does only where no convention has one for every string.
+            // Type and conversion come to a foreign key from its principal, also when they are set later. Collation
+            // does not, and a length does only where no convention has one for every string.
             table.Metadata.GetProperty(Id).SetCollation(key.GetCollation());
             table.Metadata.GetProperty(Id).SetMaxLength(key.GetMaxLength());
             _ = table.HasKey(Id);

@@ -65,7 +65,8 @@ internal static class SchemaSql
             (3, case when seqincrement <> 1 then 'has increment ' || seqincrement || ' instead of 1' end),
             (4, case when seqcache <> 1 then 'has cache ' || seqcache || ' instead of 1' end),
             (5, case when seqcycle then 'starts again at its end' end),
-            (6, case when relpersistence <> 'p' then 'is not logged, so that a crash sets it back' end)) as p(line, problem)
+            (6, case when relpersistence <> 'p' then 'is not logged, so that a crash sets it back' end)
+            ) as p(line, problem)
           where p.problem is not null)
         select object, problem from problems order by place, line
         """;
@@ -101,6 +102,6 @@ internal static class SchemaSql
     /// <summary>The exception for what <see cref="Check"/> found.</summary>
     public static InvalidOperationException Refused(ReservationModel model, IReadOnlyList<string> problems) => new(
         $"The database of {model.ContextName} does not have what NodeLock needs: {string.Join("; ", problems)}. If a "
-        + "migration is missing, run 'dotnet ef migrations add AddNodeLock' and 'dotnet ef database update', or apply the "
-        + "migrations that you have.");
+        + "migration is missing, run 'dotnet ef migrations add AddNodeLock' and 'dotnet ef database update', or apply "
+        + "the migrations that you have.");
 }

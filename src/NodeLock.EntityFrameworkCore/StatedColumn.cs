@@ -21,7 +21,7 @@ internal static class StatedColumn
     public static PropertyBuilder Required<T>(this TableBuilder table, string name, string storeType) =>
         table.Stated(typeof(T), name, storeType).IsRequired();
 
-    /// <summary>A column whose store type and conversion are left to the model: a foreign key has its principal's.</summary>
+    /// <summary>A column whose type and conversion are left to the model: a foreign key has its principal's.</summary>
     public static PropertyBuilder Unstated(this TableBuilder table, Type type, string name)
     {
         int order = table.Metadata.GetProperties().Count();

@@ -30,11 +30,11 @@ internal sealed class TableNames
     /// <summary>A property's column.</summary>
     public string ColumnName(string property) =>
         this.type.GetProperty(property).GetColumnName(this.table)
-        ?? throw new InvalidOperationException($"{this.type.DisplayName()}.{property} has no column in {this.Display}.");
+        ?? throw this.Unmapped(property);
 
     /// <summary>The type that the model gives a property's column.</summary>
     public string StoreType(string property) => this.type.GetProperty(property).GetColumnType(this.table)
-        ?? throw new InvalidOperationException($"{this.type.DisplayName()}.{property} has no column in {this.Display}.");
+        ?? throw this.Unmapped(property);
 
     /// <summary>What a property is when it reaches the database, after every conversion, EF's own included.</summary>
     public Type StoredType(string property)
@@ -43,4 +43,7 @@ internal sealed class TableNames
         Type stored = mapping.Converter?.ProviderClrType ?? mapping.ClrType;
         return Nullable.GetUnderlyingType(stored) ?? stored;
     }
+
+    private InvalidOperationException Unmapped(string property) =>
+        new($"{this.type.DisplayName()}.{property} has no column in {this.Display}.");
 }

@@ -76,7 +76,7 @@ public sealed class ModelTests
     {
         string script = Script(m =>
         {
-            m.Entity<BareMetalNode>().ToTable("bare_metal").Property(n => n.Id).HasMaxLength(64);
+            m.Entity<BareMetalNode>().ToTable("bm").Property(n => n.Id).HasMaxLength(64);
             m.AddNodeLock<BareMetalNode>();
         });
 
@@ -85,7 +85,7 @@ public sealed class ModelTests
                 id character varying(64) NOT NULL,
             {ReservationColumns}
                 CONSTRAINT "PK_nodelock_bare_metal_node" PRIMARY KEY (id),
-                CONSTRAINT "FK_nodelock_bare_metal_node_bare_metal_id" FOREIGN KEY (id) REFERENCES bare_metal ("Id") ON DELETE CASCADE
+                CONSTRAINT "FK_nodelock_bare_metal_node_bm_id" FOREIGN KEY (id) REFERENCES bm ("Id") ON DELETE CASCADE
             )
             WITH (fillfactor=80);
             """, script, StringComparison.Ordinal);
@@ -262,7 +262,8 @@ public sealed class ModelTests
 
     private sealed class DeviceIds() : ValueConverter<DeviceId, Guid>(id => id.Value, value => new DeviceId(value));
 
-    private sealed class JoinedStrings() : ValueConverter<string[], string>(s => string.Join(',', s), s => s.Split(','));
+    private sealed class JoinedStrings() : ValueConverter<string[], string>(
+        texts => string.Join(',', texts), text => text.Split(','));
 
     private sealed class Ticks() : ValueConverter<DateTimeOffset, long>(
         time => time.UtcTicks, ticks => new DateTimeOffset(ticks, TimeSpan.Zero));
@@ -280,7 +281,8 @@ public sealed class ModelTests
                 {
                     _ = property.Builder.HasColumnName(property.Name.ToUpperInvariant());
                     _ = property.ClrType == typeof(string) ? property.Builder.HasMaxLength(20) : null;
-                    _ = property.ClrType == typeof(DateTimeOffset) ? property.Builder.HasConversion(typeof(Ticks)) : null;
+                    _ = property.ClrType == typeof(DateTimeOffset)
+                        ? property.Builder.HasConversion(typeof(Ticks)) : null;
                 }
             }
         }

@@ -40,7 +40,9 @@ public sealed class NodeKeyTests
     [InlineData(typeof(Guid), "bm-01", "a UUID")]
     public void A_text_that_is_no_key_is_refused_by_name(Type type, string text, string expected)
     {
-        ArgumentException refusal = Assert.Throws<ArgumentException>(() => new NodeKey(type, "nodelock_server").Parse(text));
+        NodeKey key = new(type, "nodelock_server");
+
+        ArgumentException refusal = Assert.Throws<ArgumentException>(() => key.Parse(text));
 
         Assert.Contains($"Node id '{text}' is not {expected}, the key type of table nodelock_server.", refusal.Message,
             StringComparison.Ordinal);

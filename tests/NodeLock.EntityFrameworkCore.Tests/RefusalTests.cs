@@ -55,7 +55,8 @@ public sealed class RefusalTests
 
     [Fact]
     public void An_entity_that_is_not_in_the_model_is_refused() =>
-        Refused("Server is no entity of this model yet. Call modelBuilder.Entity<Server>()", m => m.AddNodeLock<Server>());
+        Refused("Server is no entity of this model yet. Call modelBuilder.Entity<Server>() before this",
+            m => m.AddNodeLock<Server>());
 
     [Fact]
     public void An_entity_without_a_key_yet_is_told_to_configure_it_first() =>
@@ -102,11 +103,12 @@ public sealed class RefusalTests
     });
 
     [Fact]
-    public void A_class_of_several_entity_types_is_refused() => Refused("Server is the class of several entity types", m =>
-    {
-        m.SharedTypeEntity<Server>("blue");
-        m.AddNodeLock<Server>();
-    });
+    public void A_class_of_several_entity_types_is_refused() =>
+        Refused("Server is the class of several entity types", m =>
+        {
+            m.SharedTypeEntity<Server>("blue");
+            m.AddNodeLock<Server>();
+        });
 
     [Fact]
     public void A_derived_type_is_told_to_use_its_root() =>
@@ -118,11 +120,12 @@ public sealed class RefusalTests
         });
 
     [Fact]
-    public void A_hierarchy_with_a_table_for_each_class_is_refused() => Refused("Root has a table for each concrete type", m =>
-    {
-        m.Entity<Root>().UseTpcMappingStrategy();
-        m.AddNodeLock<Root>();
-    });
+    public void A_hierarchy_with_a_table_for_each_class_is_refused() =>
+        Refused("Root has a table for each concrete type", m =>
+        {
+            m.Entity<Root>().UseTpcMappingStrategy();
+            m.AddNodeLock<Root>();
+        });
 
     [Fact]
     public void A_key_of_another_type_is_refused() => Refused("the key Keyed.Size is stored as Decimal", m =>

@@ -20,7 +20,8 @@ public sealed class SchemaTests : IDisposable
         using TestContext context = this.Context(AllKinds);
         context.Database.EnsureCreated();
 
-        foreach (Type entity in new[] { typeof(Server), typeof(BareMetalNode), typeof(VMImage), typeof(Tenant), typeof(Device) })
+        Type[] entities = [typeof(Server), typeof(BareMetalNode), typeof(VMImage), typeof(Tenant), typeof(Device)];
+        foreach (Type entity in entities)
         {
             Assert.Empty(this.Check(context, KindName.OfEntity(entity)));
         }
@@ -58,7 +59,10 @@ public sealed class SchemaTests : IDisposable
         this.database.Execute("create schema elsewhere; set search_path = elsewhere");
 
         Assert.Equal(
-            ["table nodelock_nodes is missing", "table nodelock_conductors is missing", "sequence nodelock_fencing_token is missing"],
+            [
+                "table nodelock_nodes is missing", "table nodelock_conductors is missing",
+                "sequence nodelock_fencing_token is missing",
+            ],
             this.Check(context, Nodes));
     }
 
@@ -76,18 +80,20 @@ public sealed class SchemaTests : IDisposable
             ],
             problems);
         string message = SchemaSql.Refused(context.Reservations(Servers), problems).Message;
-        Assert.Contains("The database of TestContext does not have what NodeLock needs: table nodelock_server is missing;",
-            message, StringComparison.Ordinal);
+        Assert.Contains("TestContext does not have what NodeLock needs: table nodelock_server is missing;", message,
+            StringComparison.Ordinal);
         Assert.Contains("'dotnet ef migrations add AddNodeLock' and 'dotnet ef database update'", message,
             StringComparison.Ordinal);
     }
 
     [Theory]
-    [InlineData("alter table nodelock_nodes drop column reserved_at", "column nodelock_nodes.reserved_at is missing")]
+    [InlineData("alter table nodelock_nodes drop column reserved_at",
+        "column nodelock_nodes.reserved_at is missing")]
     [InlineData("alter table nodelock_nodes alter reservation_token type integer",
         "column nodelock_nodes.reservation_token is integer, and the model says bigint")]
     [InlineData("alter table nodelock_nodes alter reserved_at type timestamp",
-        "column nodelock_nodes.reserved_at is timestamp without time zone, and the model says timestamp with time zone")]
+        "column nodelock_nodes.reserved_at is timestamp without time zone, and the model says timestamp with time "
+            + "zone")]
     [InlineData("alter table nodelock_nodes alter reservation_token drop default",
         "column nodelock_nodes.reservation_token has no default")]
     [InlineData("alter table nodelock_nodes alter reservation_shared drop not null",
@@ -96,14 +102,20 @@ public sealed class SchemaTests : IDisposable
         "column nodelock_nodes.id is no primary key")]
     [InlineData("alter table nodelock_nodes drop constraint \"PK_nodelock_nodes\"; "
         + "create unique index on nodelock_nodes (id) where id > 'a'", "column nodelock_nodes.id is no primary key")]
-    [InlineData("alter table nodelock_nodes set unlogged", "table nodelock_nodes is not logged, so that a crash empties it")]
+    [InlineData("alter table nodelock_nodes set unlogged",
+        "table nodelock_nodes is not logged, so that a crash empties it")]
     [InlineData("alter table nodelock_nodes rename to n; create view nodelock_nodes as select * from n",
         "table nodelock_nodes is not a table")]
-    [InlineData("alter table nodelock_conductors drop column fenced_by", "column nodelock_conductors.fenced_by is missing")]
-    [InlineData("alter sequence nodelock_fencing_token increment 2", "sequence nodelock_fencing_token has increment 2 instead of 1")]
-    [InlineData("alter sequence nodelock_fencing_token cache 10", "sequence nodelock_fencing_token has cache 10 instead of 1")]
-    [InlineData("alter sequence nodelock_fencing_token cycle", "sequence nodelock_fencing_token starts again at its end")]
-    [InlineData("alter sequence nodelock_fencing_token as integer", "sequence nodelock_fencing_token is not of type bigint")]
+    [InlineData("alter table nodelock_conductors drop column fenced_by",
+        "column nodelock_conductors.fenced_by is missing")]
+    [InlineData("alter sequence nodelock_fencing_token increment 2",
+        "sequence nodelock_fencing_token has increment 2 instead of 1")]
+    [InlineData("alter sequence nodelock_fencing_token cache 10",
+        "sequence nodelock_fencing_token has cache 10 instead of 1")]
+    [InlineData("alter sequence nodelock_fencing_token cycle",
+        "sequence nodelock_fencing_token starts again at its end")]
+    [InlineData("alter sequence nodelock_fencing_token as integer",
+        "sequence nodelock_fencing_token is not of type bigint")]
     public void What_differs_is_named(string change, string expected)
     {
         using TestContext context = this.Context(m => m.AddNodeLock());
@@ -137,7 +149,8 @@ public sealed class SchemaTests : IDisposable
     [Fact]
     public void A_collation_that_is_not_deterministic_is_refused()
     {
-        this.database.Execute("create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
+        this.database.Execute(
+            "create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
         using TestContext context = this.Context(m =>
         {
             m.Entity<BareMetalNode>().Property(n => n.Id).UseCollation("blind");
@@ -180,8 +193,9 @@ public sealed class SchemaTests : IDisposable
         using TestContext context = this.Context(AllKinds);
         context.Database.EnsureCreated();
 
-        Assert.Equal("nodelock_conductors 50, nodelock_nodes 80, nodelock_server 80", this.database.Scalar(
-            "select string_agg(relname || ' ' || (select option_value from pg_options_to_table(reloptions)), ', ' order by relname) "
+        Assert.Equal("nodelock_conductors fillfactor=50, nodelock_nodes fillfactor=80, nodelock_server fillfactor=80",
+            this.database.Scalar(
+            "select string_agg(relname || ' ' || array_to_string(reloptions, ','), ', ' order by relname) "
             + "from pg_class where relname in ('nodelock_nodes', 'nodelock_server', 'nodelock_conductors')"));
         Assert.Equal("PK_nodelock_conductors, PK_nodelock_server", this.database.Scalar(
             "select string_agg(indexname, ', ' order by indexname) from pg_indexes "
