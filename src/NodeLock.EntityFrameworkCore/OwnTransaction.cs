@@ -11,9 +11,10 @@ internal static class OwnTransaction
 {
     private const string Begin = "begin isolation level read committed read write";
     private const string Commit = "commit";
+    private const string Rollback = "rollback";
 
     /// <summary>Runs a statement; its answer counts only once the commit has been confirmed.</summary>
-    /// <returns>Each row as <paramref name="read"/> reads it.</returns>
+    /// <returns>Each row as the statement reads it.</returns>
     public static async Task<List<T>> QueryAsync<T>(NpgsqlConnection connection, Statement<T> statement)
     {
         using Replication replication = new(connection);
@@ -52,6 +53,20 @@ internal static class OwnTransaction
 
         replication.ThrowIfNotWaitedFor();
         return (rows, batch.BatchCommands[1].RecordsAffected);
+    }
+
+    /// <summary>Ends the transaction that a failed statement left behind, so that another can follow.</summary>
+    public static async Task RollBackAsync(NpgsqlConnection connection)
+    {
+        NpgsqlCommand command = new(Rollback, connection);
+        await using (command.ConfigureAwait(false)) await command.ExecuteNonQueryAsync().ConfigureAwait(false);
+    }
+
+    /// <inheritdoc cref="RollBackAsync"/>
+    public static void RollBack(NpgsqlConnection connection)
+    {
+        using NpgsqlCommand command = new(Rollback, connection);
+        command.ExecuteNonQuery();
     }
 
     private static NpgsqlBatch BatchOf<T>(NpgsqlConnection connection, Statement<T> statement)

@@ -100,8 +100,9 @@ internal static class SchemaSql
     }
 
     /// <summary>The exception for what <see cref="Check"/> found.</summary>
-    public static InvalidOperationException Refused(ReservationModel model, IReadOnlyList<string> problems) => new(
-        $"The database of {model.ContextName} does not have what NodeLock needs: {string.Join("; ", problems)}. If a "
+    public static InvalidOperationException Refused(
+        string contextName, IReadOnlyList<string> problems, Exception? cause = null) => new(
+        $"The database of {contextName} does not have what NodeLock needs: {string.Join("; ", problems)}. If a "
         + "migration is missing, run 'dotnet ef migrations add AddNodeLock' and 'dotnet ef database update', or apply "
-        + "the migrations that you have.");
+        + "the migrations that you have.", cause);
 }

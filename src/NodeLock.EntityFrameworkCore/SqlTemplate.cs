@@ -37,8 +37,8 @@ internal sealed partial class SqlTemplate(ReservationModel model)
         ["durable"] = Durable,
     };
 
-    public string Render(string template) => Name().Replace(template, match => this.names[match.Groups[1].Value]);
+    public string Render(string template) => Name().Replace(template, match => this.names[match.Groups["name"].Value]);
 
-    [GeneratedRegex(@"\[(\w+)\]", RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex(@"\[(?<name>\w+)\]", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Name();
 }

@@ -79,7 +79,7 @@ public sealed class SchemaTests : IDisposable
                 "table \"Server\" is missing", "sequence nodelock_fencing_token is missing",
             ],
             problems);
-        string message = SchemaSql.Refused(context.Reservations(Servers), problems).Message;
+        string message = SchemaSql.Refused(nameof(TestContext), problems).Message;
         Assert.Contains("TestContext does not have what NodeLock needs: table nodelock_server is missing;", message,
             StringComparison.Ordinal);
         Assert.Contains("'dotnet ef migrations add AddNodeLock' and 'dotnet ef database update'", message,
