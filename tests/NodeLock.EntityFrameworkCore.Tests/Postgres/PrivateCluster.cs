@@ -9,7 +9,7 @@ public enum ClusterStop
     /// <summary>Every server process quits at once; the next start recovers from the log.</summary>
     Immediate,
 
-    /// <summary>The postmaster is killed (SIGKILL); its sessions end when they notice.</summary>
+    /// <summary>Every server process is killed (SIGKILL).</summary>
     Kill,
 }
 
@@ -82,7 +82,7 @@ public sealed class PrivateCluster : PostgresServer
         {
             ClusterStop.Fast => $"{control} -m fast stop",
             ClusterStop.Immediate => $"{control} -m immediate stop",
-            _ => "kill -9 $(head -n 1 data/postmaster.pid)",
+            _ => "server=$(head -n 1 data/postmaster.pid); kill -9 $server $(pgrep -P $server) || true",
         });
     }
 
@@ -91,7 +91,7 @@ public sealed class PrivateCluster : PostgresServer
     {
         using var limit = new CancellationTokenSource(StartLimit);
 
-        // After a kill the sessions of the old postmaster keep its shared memory for a moment, and a new one refuses.
+        // After a kill the old processes keep their shared memory for a moment, and a new postmaster refuses to start.
         while (await TryStartAsync() is { } failure)
         {
             if (limit.IsCancellationRequested)
