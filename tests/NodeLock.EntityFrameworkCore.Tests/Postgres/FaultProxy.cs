@@ -30,6 +30,7 @@ public sealed class FaultProxy : IAsyncDisposable
         builder.Host = "127.0.0.1";
         builder.Port = ((IPEndPoint)listener.LocalEndpoint).Port;
         builder.SslMode = SslMode.Disable;
+        builder.GssEncryptionMode = GssEncryptionMode.Disable;
         ConnectionString = builder.ConnectionString;
         accepting = AcceptAsync();
     }

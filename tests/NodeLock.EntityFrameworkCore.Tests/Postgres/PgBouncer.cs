@@ -28,7 +28,7 @@ public sealed class PgBouncer : IAsyncDisposable
 
     public Version Version { get; }
 
-    /// <summary>Whether it keeps track of prepared statements; one that does not needs clients that prepare none.</summary>
+    /// <summary>Whether it keeps track of prepared statements; else its clients must prepare none.</summary>
     public bool KeepsPreparedStatements => Version >= PreparedSince;
 
     /// <summary>Leads through this bouncer to the database of the connection string that it was started with.</summary>

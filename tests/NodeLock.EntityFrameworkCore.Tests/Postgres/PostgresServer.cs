@@ -4,9 +4,9 @@ using Npgsql;
 namespace NodeLock.Tests.Postgres;
 
 /// <summary>
-/// A PostgreSQL server for tests: the one <see cref="ServerVariable"/> names, else a container where compiled in, else a
-/// private cluster from the binaries of this machine. What was started is gone after <see cref="DisposeAsync"/>, as are
-/// the databases that were made.
+/// A PostgreSQL server for tests: the one <see cref="ServerVariable"/> names, else a container where compiled in, else
+/// a private cluster from the binaries of this machine. What was started is gone after <see cref="DisposeAsync"/>, as
+/// are the databases that were made.
 /// </summary>
 public abstract class PostgresServer : IAsyncDisposable
 {

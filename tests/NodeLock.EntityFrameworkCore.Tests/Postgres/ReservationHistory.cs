@@ -100,7 +100,9 @@ public sealed class ReservationHistory
             : $"A change went unseen between {previous} and {change}.";
 
     private static string? Replaced(ReservationChange change, Func<string, bool>? mayBeReplaced)
-        => change is { OldHolder: { } old, NewHolder: { } holder } && old != holder && mayBeReplaced?.Invoke(old) != true
+        => change is { OldHolder: { } old, NewHolder: { } holder }
+            && old != holder
+            && mayBeReplaced?.Invoke(old) != true
             ? $"Two holders at once: {holder} got the node while {old} held it, in {change}."
             : null;
 

@@ -103,7 +103,8 @@ public sealed class Warden : IAsyncDisposable
             string? reply = await shell.StandardOutput.ReadLineAsync().WaitAsync(ReplyLimit);
             if (reply is null)
                 throw new InvalidOperationException($"The warden ended before '{command}' was done.");
-            return (int.Parse(reply, CultureInfo.InvariantCulture), await File.ReadAllTextAsync(Path.Combine(Home, "output")));
+            string output = await File.ReadAllTextAsync(Path.Combine(Home, "output"));
+            return (int.Parse(reply, CultureInfo.InvariantCulture), output);
         }
         finally
         {
