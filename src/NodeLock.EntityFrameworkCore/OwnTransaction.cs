@@ -62,13 +62,6 @@ internal static class OwnTransaction
         await using (command.ConfigureAwait(false)) await command.ExecuteNonQueryAsync().ConfigureAwait(false);
     }
 
-    /// <inheritdoc cref="RollBackAsync"/>
-    public static void RollBack(NpgsqlConnection connection)
-    {
-        using NpgsqlCommand command = new(Rollback, connection);
-        command.ExecuteNonQuery();
-    }
-
     private static NpgsqlBatch BatchOf<T>(NpgsqlConnection connection, Statement<T> statement)
     {
         NpgsqlBatchCommand command = new(statement.Sql);

@@ -8,6 +8,8 @@ namespace NodeLock;
 /// </summary>
 internal sealed class Conductor
 {
+    public const string NotRenewed = "its conductor could not renew the lease in time";
+
     private readonly Lock sync = new();
     private readonly NodeLockOptions options;
     private readonly LiveOptions live;
@@ -93,7 +95,7 @@ internal sealed class Conductor
     /// <summary>Called by the heartbeat when the store has confirmed the registration in force.</summary>
     public void Confirmed(Registration registration, TimeSpan sentAt)
     {
-        Lose(registration.Renewed(sentAt), "the lease could not be renewed in time");
+        Lose(registration.Renewed(sentAt), NotRenewed);
         watch.Wake();
         TakeAsked()?.SetResult(registration);
     }
@@ -126,7 +128,7 @@ internal sealed class Conductor
     {
         foreach (Holding holding in holdings)
         {
-            if (!holding.TryLose()) continue;
+            if (!holding.TryLose(reason)) continue;
             telemetry.Lost();
             log.Lost(holding.NodeId, holding.Purpose, holding.FencingToken, holding.Registration.Holder, reason);
             background.Own(holding.FireLostAsync(), $"a callback on the loss of node {holding.NodeId}");
@@ -183,7 +185,7 @@ internal sealed class Conductor
         Registration registration = Current;
         TimeSpan left = registration.TrustedFor;
         if (left > TimeSpan.Zero) return left + TimeSpan.FromMilliseconds(1);
-        Lose(registration.LoseIfClosed(), "the lease could not be renewed in time");
+        Lose(registration.LoseIfClosed(), NotRenewed);
         return Timeout.InfiniteTimeSpan; // until the next registration or renewal wakes this
     }
 

@@ -9,13 +9,13 @@ namespace NodeLock;
 internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock, ILogger log)
 {
     private const int SweepBatch = 500;
-    private const int MostSweeps = 1000;
     private static readonly TimeSpan EntriesAreKeptFor = TimeSpan.FromDays(7);
 
     private readonly Dictionary<string, TimeSpan> strangersSince = [];
     private int renewals;
     private (TimeSpan SentAt, DateTimeOffset StoreClock)? previous;
     private TimeSpan? lastRound;
+    private bool sweepIsDue;
 
     public void StartOver()
     {
@@ -41,7 +41,7 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
         previous = (sentAt, storeClock);
     }
 
-    public void Run(Registration registration, IConductorStore line)
+    public void Run(Registration registration, IConductorStore line, TimeSpan nextBeat)
     {
         // After an outage of the store every lease is over; the living get the time to renew before anybody judges.
         if (renewals < 3) return;
@@ -50,17 +50,25 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
         foreach (string holder in dead) log.DeclaredOtherDead(holder);
 
         bool roundIsDue = lastRound is null || clock.Now - lastRound >= options.LeaseDuration;
-        if (dead.Count > 0 || roundIsDue) Sweep(line);
-        if (!roundIsDue) return;
+        sweepIsDue |= dead.Count > 0 || roundIsDue;
+        if (sweepIsDue) Sweep(line, nextBeat);
+        if (!roundIsDue || clock.Now >= nextBeat) return;
         lastRound = clock.Now;
         BuryStrangers(line);
         line.Forget(EntriesAreKeptFor);
     }
 
-    private void Sweep(IConductorStore line)
+    /// <summary>Until nothing is left, or until the next heartbeat, which goes on with it.</summary>
+    private void Sweep(IConductorStore line, TimeSpan nextBeat)
     {
         int freed = 0;
-        for (int i = 0; i < MostSweeps && line.Sweep(SweepBatch) is > 0 and int batch; i++) freed += batch;
+        while (sweepIsDue && clock.Now < nextBeat)
+        {
+            int batch = line.Sweep(SweepBatch);
+            sweepIsDue = batch > 0;
+            freed += batch;
+        }
+
         if (freed > 0) log.Swept(freed);
     }
 

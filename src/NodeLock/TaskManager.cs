@@ -197,9 +197,9 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     {
         if (!holding.IsLost && holding.Registration.IsTrusted) return;
         // Whoever was told once that it lost the node is never told otherwise.
-        conductor.Lose([holding], "the lease could not be renewed in time");
+        conductor.Lose([holding], Conductor.NotRenewed);
         throw new ReservationLostException(holding.NodeId, holding.Purpose, holding.FencingToken,
-            holding.Registration.Holder, "its conductor could not renew its lease in time or was declared dead");
+            holding.Registration.Holder, holding.LostBecause ?? Conductor.NotRenewed);
     }
 
     internal void ReportDropped(Holding holding) =>
