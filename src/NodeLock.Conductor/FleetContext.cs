@@ -7,7 +7,7 @@ namespace NodeLock.ConductorService;
 public sealed class FleetContext(DbContextOptions<FleetContext> options) : DbContext(options)
 {
     /// <summary>The machines.</summary>
-    public DbSet<Node> Nodes => this.Set<Node>();
+    public DbSet<Node> Nodes => Set<Node>();
 
     /// <inheritdoc/>
     protected override void OnModelCreating(ModelBuilder modelBuilder)

@@ -88,20 +88,20 @@ internal static class OwnTransaction
         public Replication(NpgsqlConnection connection)
         {
             this.connection = connection;
-            connection.Notice += this.Hear;
+            connection.Notice += Hear;
         }
 
         public void ThrowIfNotWaitedFor()
         {
-            if (this.warning is not null)
-                throw new NpgsqlException($"The outcome of a statement is unknown; the server said: {this.warning}");
+            if (warning is not null)
+                throw new NpgsqlException($"The outcome of a statement is unknown; the server said: {warning}");
         }
 
-        public void Dispose() => this.connection.Notice -= this.Hear;
+        public void Dispose() => connection.Notice -= Hear;
 
         private void Hear(object sender, NpgsqlNoticeEventArgs e)
         {
-            if (e.Notice.SqlState == Warning) this.warning = e.Notice.MessageText;
+            if (e.Notice.SqlState == Warning) warning = e.Notice.MessageText;
         }
     }
 }
