@@ -101,7 +101,7 @@ internal sealed class Conductor
     }
 
     /// <summary>Called by the heartbeat when the store could not be asked.</summary>
-    public void NotConfirmed(Exception reason) => TakeAsked()?.SetException(reason);
+    public void NotConfirmed(Exception reason) => Refuse(reason);
 
     /// <summary>Called by the heartbeat when the store says that this conductor is not alive.</summary>
     /// <returns>The registration to go on with.</returns>
@@ -155,7 +155,7 @@ internal sealed class Conductor
     public void BeginStop()
     {
         lock (sync) stopping = true;
-        TakeAsked()?.SetException(new ConductorStoppingException(Name));
+        Refuse(new ConductorStoppingException(Name));
         gates.WakeAll();
     }
 
@@ -187,6 +187,13 @@ internal sealed class Conductor
         if (left > TimeSpan.Zero) return left + TimeSpan.FromMilliseconds(1);
         Lose(registration.LoseIfClosed(), NotRenewed);
         return Timeout.InfiniteTimeSpan; // until the next registration or renewal wakes this
+    }
+
+    private void Refuse(Exception reason)
+    {
+        if (TakeAsked() is not { } taken) return;
+        taken.SetException(reason);
+        _ = taken.Task.Exception; // seen, also where all who asked have cancelled
     }
 
     private TaskCompletionSource<Registration>? TakeAsked()
