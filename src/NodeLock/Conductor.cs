@@ -8,6 +8,9 @@ namespace NodeLock;
 /// </summary>
 internal sealed class Conductor
 {
+    // A wait that was under way while the machine slept goes on for its full length afterwards; it must not be long.
+    private static readonly TimeSpan LongestNap = TimeSpan.FromSeconds(1);
+
     public const string NotRenewed = "its conductor could not renew the lease in time";
 
     private readonly Lock sync = new();
@@ -184,7 +187,7 @@ internal sealed class Conductor
     {
         Registration registration = Current;
         TimeSpan left = registration.TrustedFor;
-        if (left > TimeSpan.Zero) return left + TimeSpan.FromMilliseconds(1);
+        if (left > TimeSpan.Zero) return left < LongestNap ? left + TimeSpan.FromMilliseconds(1) : LongestNap;
         Lose(registration.LoseIfClosed(), NotRenewed);
         return Timeout.InfiniteTimeSpan; // until the next registration or renewal wakes this
     }
