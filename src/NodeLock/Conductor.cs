@@ -24,9 +24,9 @@ internal sealed class Conductor
     private readonly Pacemaker heart;
     private readonly Pacemaker watch;
     private readonly TaskCompletionSource drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Lazy<Task> stopped;
     private Registration current;
     private TaskCompletionSource<Registration>? asked;
-    private Task? stopped;
     private volatile bool stopping;
 
     public Conductor(INodeLockRepository repository, LiveOptions live, Gates gates, BackgroundWork background,
@@ -41,6 +41,7 @@ internal sealed class Conductor
         this.log = log;
         Clock = MonotonicClock.Of(timeProvider);
         current = Draw();
+        stopped = new Lazy<Task>(StopOnceAsync);
         Heartbeat heartbeat = new(this, repository, options, gates, log);
         // Two threads: the second one makes no calls to the store, so that scopes hear of the loss in time while a
         // renewal hangs.
@@ -166,10 +167,8 @@ internal sealed class Conductor
     /// Ends the conductor: one that holds nothing leaves in good order; otherwise it stops renewing, its scopes are
     /// lost, and its lease takes its course.
     /// </summary>
-    public Task StopAsync()
-    {
-        lock (sync) return stopped ??= StopOnceAsync();
-    }
+    /// <remarks>Not under <see cref="sync"/>: this waits for a beat under way, which takes it.</remarks>
+    public Task StopAsync() => stopped.Value;
 
     private async Task StopOnceAsync()
     {
