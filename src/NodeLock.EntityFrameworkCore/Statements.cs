@@ -93,14 +93,16 @@ internal sealed class Statements(ContextSource contexts, string contextName)
     private static bool IsOverAtOnce(PostgresException e) =>
         e.SqlState is PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure;
 
+    private static bool IsAbsence(PostgresException e) =>
+        e.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn;
+
     /// <summary>What a caller should see instead: the provider's own exception out of EF Core's wrapping, and what to do
     /// where the tables are missing. Null where it is that already.</summary>
     private Exception? Translated(Exception e)
     {
         Exception inner = e is RetryLimitExceededException or InvalidOperationException
             && e.InnerException is DbException wrapped ? wrapped : e;
-        return inner is PostgresException { SqlState: PostgresErrorCodes.UndefinedTable
-                or PostgresErrorCodes.UndefinedColumn } missing
+        return inner is PostgresException missing && IsAbsence(missing)
             ? SchemaSql.Refused(contextName, [missing.MessageText], missing)
             : inner == e ? null : inner;
     }
