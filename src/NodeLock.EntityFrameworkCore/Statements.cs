@@ -21,7 +21,8 @@ internal sealed class Statements(ContextSource contexts, string contextName)
         if (Transaction.Current is null) return RunAsync(statement);
 
         // Where an ambient transaction is in force, the statement runs where none flows to.
-        using (ExecutionContext.SuppressFlow()) return Task.Run(() => RunAsync(statement));
+        using AsyncFlowControl? none = ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
+        return Task.Run(() => RunAsync(statement));
     }
 
     /// <summary>Once, on the calling thread: an execution strategy would make that sleep between its retries.</summary>
@@ -68,7 +69,7 @@ internal sealed class Statements(ContextSource contexts, string contextName)
 
     private static async Task<List<T>> OnceAsync<T>(DbContext context, Statement<T> statement)
     {
-        await context.Database.OpenConnectionAsync().ConfigureAwait(false);
+        await context.Database.OpenConnectionAsync(statement.Ends).ConfigureAwait(false);
         try
         {
             NpgsqlConnection connection = (NpgsqlConnection)context.Database.GetDbConnection();
