@@ -4,7 +4,7 @@ namespace NodeLock;
 
 /// <summary>One acquire: its place in the line, and what it asks of the store when that is first.</summary>
 internal sealed class Acquisition(TaskManager manager, Conductor conductor, Releases releases,
-    INodeLockRepository repository, NodeLockOptions options, Place place, ILogger log)
+    INodeLockRepository repository, NodeLockOptions options, Place place, TimeProvider timeProvider, ILogger log)
 {
     // A reply that was lost needs one repetition, a conductor that was declared dead another; more would be a fault.
     private const int MostRounds = 4;
@@ -76,24 +76,23 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
         await releases.EndTurnAsync(place).ConfigureAwait(false);
     }
 
-    /// <summary>Cancellation ends the wait for the answer, never the statement, which may reserve the node all the
-    /// same.</summary>
+    /// <summary>Cancellation, or a store that does not answer in time, ends the wait for the answer, never the statement,
+    /// which may reserve the node all the same.</summary>
     private async ValueTask<ReserveAnswer> AskAsync(Registration registration, CancellationToken cancellationToken)
     {
         ReserveRequest request = new(place.NodeId, registration.Holder, place.KnownToken(registration), place.Purpose);
         ValueTask<ReserveAnswer> answer = repository.ReserveAsync(request, options.HeartbeatInterval);
-        if (answer.IsCompleted || !cancellationToken.CanBeCanceled) return await answer.ConfigureAwait(false);
+        if (answer.IsCompleted) return await answer.ConfigureAwait(false);
 
         Task<ReserveAnswer> statement = answer.AsTask();
-        try
-        {
-            return await statement.WaitAsync(cancellationToken).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-        {
-            (abandoned, asker) = (statement, registration);
-            throw;
-        }
+        await ((Task)statement).WaitAsync(options.HeartbeatInterval, timeProvider, cancellationToken)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (statement.IsCompleted) return await statement.ConfigureAwait(false);
+
+        (abandoned, asker) = (statement, registration);
+        cancellationToken.ThrowIfCancellationRequested();
+        throw new TimeoutException($"{repository.Location} did not answer within {options.HeartbeatInterval} whether node "
+            + $"{place.NodeId} is reserved for \"{place.Purpose}\". If it is, it will be released.");
     }
 
     /// <summary>

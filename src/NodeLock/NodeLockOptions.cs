@@ -41,7 +41,7 @@ public sealed class NodeLockOptions
 
     /// <summary>How long the dispose of a task scope tries to release the node before it leaves the rest to the
     /// conductor.</summary>
-    /// <value>The default is 5 seconds. From 10 ms to 1 hour, and no longer than <see cref="LeaseDuration"/>.</value>
+    /// <value>The default is 5 seconds. From 10 ms to 1 hour.</value>
     [Range(typeof(TimeSpan), "00:00:00.010", "01:00:00")]
     public TimeSpan ReleaseTimeout { get; set; } = TimeSpan.FromSeconds(5);
 

@@ -21,9 +21,6 @@ internal sealed class NodeLockOptionsValidator : IValidateOptions<NodeLockOption
         if (options.LeaseDuration < 3 * options.HeartbeatInterval)
             faults.AddError($"{nameof(options.LeaseDuration)} ({options.LeaseDuration}) must be at least three times "
                 + $"{nameof(options.HeartbeatInterval)} ({options.HeartbeatInterval})");
-        if (options.ReleaseTimeout > options.LeaseDuration)
-            faults.AddError($"{nameof(options.ReleaseTimeout)} ({options.ReleaseTimeout}) must not be longer than "
-                + $"{nameof(options.LeaseDuration)} ({options.LeaseDuration}), after which the node is free anyway");
         return faults.Build();
     }
 }

@@ -89,6 +89,8 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     /// <exception cref="ConductorStoppingException">The process is shutting down.</exception>
     /// <exception cref="InvalidOperationException">The store is not set up; the message says what is missing.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="TimeoutException">The store did not answer within
+    /// <see cref="NodeLockOptions.HeartbeatInterval"/>.</exception>
     /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed; the provider's own
     /// exception.</exception>
     public async ValueTask<TaskScope> AcquireAsync(NodeId nodeId, AcquireOptions options,
@@ -105,7 +107,7 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
         conductor.ThrowIfStopping();
 
         Place place = gates.Enter(node, purpose);
-        Acquisition acquisition = new(this, conductor, releases, repository, current, place, log);
+        Acquisition acquisition = new(this, conductor, releases, repository, current, place, timeProvider, log);
         AcquireRetry retry = new(acquisition, lockRetry, waiters, timeProvider, log);
         return await RunAsync(acquisition, retry, cancellationToken).ConfigureAwait(false)
             ?? throw new NodeLockedException(node, purpose, acquisition.Obstacle, retry.Attempts, retry.Elapsed);
@@ -129,7 +131,7 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
         conductor.ThrowIfStopping();
 
         if (gates.TryEnter(node, purpose) is not { } place) return null;
-        Acquisition acquisition = new(this, conductor, releases, repository, settings.Current, place, log);
+        Acquisition acquisition = new(this, conductor, releases, repository, settings.Current, place, timeProvider, log);
         AcquireRetry once = new(acquisition, LockRetry.None, waiters, timeProvider, log);
         return await RunAsync(acquisition, once, cancellationToken).ConfigureAwait(false);
     }
@@ -195,9 +197,9 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     {
         if (!holding.IsLost && holding.Registration.IsTrusted) return;
         // Whoever was told once that it lost the node is never told otherwise.
-        conductor.Lose([holding], "the lease could not be renewed in time");
+        conductor.Lose([holding], Conductor.NotRenewed);
         throw new ReservationLostException(holding.NodeId, holding.Purpose, holding.FencingToken,
-            holding.Registration.Holder, "its conductor could not renew its lease in time or was declared dead");
+            holding.Registration.Holder, holding.LostBecause ?? Conductor.NotRenewed);
     }
 
     internal void ReportDropped(Holding holding) =>

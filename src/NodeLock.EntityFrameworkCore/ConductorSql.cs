@@ -1,0 +1,106 @@
+namespace NodeLock.EntityFrameworkCore;
+
+/// <summary>
+/// Every statement about conductors: they run on the conductor's own connection, and none of them waits for a row.
+/// States go from alive to fenced or left and never back; all reasoning about take-over rests on that.
+/// </summary>
+internal sealed class ConductorSql(SqlTemplate sql)
+{
+    // $1 holder  $2 kind  $3 name  $4 host  $5 process  $6 lease. No row: the name is taken.
+    private const string RegisterTemplate =
+        """
+        with settings as materialized (select [durable])
+        insert into [conductors]
+          ([holder], [kind], [name], [host], [process_id], [state], [started_at], [heartbeat_at], [expires_at])
+        select $1, $2, $3, $4, $5, 'alive', clock_timestamp(), clock_timestamp(), clock_timestamp() + $6
+        from settings
+        on conflict do nothing
+        returning true
+        """;
+
+    // $1 holder  $2 lease. No row: declared dead. Looks at nothing but this table, so that nothing holds it up.
+    private const string RenewTemplate =
+        """
+        with settings as materialized (select [durable])
+        update [conductors] c set [heartbeat_at] = clock_timestamp(), [expires_at] = clock_timestamp() + $2
+        from settings
+        where c.[holder] = $1 and c.[state] = 'alive'
+        returning c.[heartbeat_at]
+        """;
+
+    // $1 kind  $2 me. A renewal that has the row in hand is alive: it is skipped, not waited for. The lease is looked at
+    // again in the update, since the lock may have given a newer version of the row than the one that was found.
+    private const string DeclareDeadTemplate =
+        """
+        with settings as materialized (select [durable]),
+        due as materialized (
+          select c.[holder] as holder from settings cross join [conductors] c
+          where c.[kind] = $1 and c.[state] = 'alive' and c.[holder] <> $2 and c.[expires_at] < clock_timestamp()
+          order by c.[holder]
+          for no key update of c skip locked)
+        update [conductors] c set [state] = 'fenced'
+        from due
+        where c.[holder] = due.holder and c.[state] = 'alive' and c.[expires_at] < clock_timestamp()
+        returning c.[holder]
+        """;
+
+    // $1 how many at most. The new token is the revocation: whatever the old one still guards is refused from here on.
+    private const string SweepTemplate =
+        """
+        with settings as materialized (select [durable]),
+        gone as materialized (
+          select n.[id] as id, n.[reservation] as reservation from settings cross join [nodes] n
+          where exists (select from [conductors] c
+                        where c.[holder] = n.[reservation] and c.[state] in ('fenced', 'left'))
+          order by n.[id] limit $1
+          for no key update of n skip locked)
+        update [nodes] n
+        set [reservation] = null, [purpose] = null, [reserved_at] = null,
+            [token] = greatest([next_token], n.[token] + 1)
+        from gone g
+        where n.[id] = g.id and n.[reservation] = g.reservation
+        """;
+
+    private const string FindStrangersTemplate =
+        """
+        select distinct n.[reservation] from [nodes] n
+        where n.[reservation] is not null
+          and not exists (select from [conductors] c where c.[holder] = n.[reservation])
+        """;
+
+    // $1 stranger  $2 kind
+    private const string BuryTemplate =
+        """
+        with settings as materialized (select [durable])
+        insert into [conductors] ([holder], [kind], [name], [state], [started_at], [heartbeat_at], [expires_at])
+        select $1, $2, split_part($1, '/', 1), 'fenced', clock_timestamp(), clock_timestamp(), clock_timestamp()
+        from settings
+        on conflict do nothing
+        """;
+
+    // $1 kind  $2 for how long the lease has been over
+    private const string ForgetTemplate =
+        """
+        delete from [conductors] c
+        where c.[kind] = $1 and c.[state] in ('fenced', 'left') and c.[expires_at] < clock_timestamp() - $2
+          and not exists (select from [nodes] n where n.[reservation] = c.[holder])
+        """;
+
+    // $1 holder. Only one who holds nothing may leave: "left" gives its nodes away.
+    private const string LeaveTemplate =
+        """
+        update [conductors] c set [state] = 'left'
+        where c.[holder] = $1 and c.[state] = 'alive'
+          and not exists (select from [nodes] n where n.[reservation] = c.[holder])
+        returning true
+        """;
+
+    public string Register { get; } = sql.Render(RegisterTemplate);
+    public string Renew { get; } = sql.Render(RenewTemplate);
+    public string DeclareDead { get; } = sql.Render(DeclareDeadTemplate);
+    public string Sweep { get; } = sql.Render(SweepTemplate);
+    public string FindStrangers { get; } = sql.Render(FindStrangersTemplate);
+    public string Bury { get; } = sql.Render(BuryTemplate);
+    public string Forget { get; } = sql.Render(ForgetTemplate);
+    public string Leave { get; } = sql.Render(LeaveTemplate);
+}

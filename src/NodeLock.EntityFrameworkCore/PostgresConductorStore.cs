@@ -1,0 +1,115 @@
+using Npgsql;
+
+namespace NodeLock.EntityFrameworkCore;
+
+/// <summary>
+/// A conductor's own connection: not from the pool, which may be exhausted, and used synchronously on the conductor's
+/// thread, so that a starved thread pool cannot stop a renewal either.
+/// </summary>
+internal sealed class PostgresConductorStore : IConductorStore
+{
+    private readonly NpgsqlConnection connection;
+    private readonly ReservationModel model;
+    private readonly ReservationSql sql;
+    private readonly ConductorSql conductorSql;
+    private readonly TimeSpan timeLimit;
+
+    private PostgresConductorStore(NpgsqlConnection connection, ReservationModel model, ReservationSql sql,
+        ConductorSql conductorSql, TimeSpan timeLimit)
+    {
+        this.connection = connection;
+        this.model = model;
+        this.sql = sql;
+        this.conductorSql = conductorSql;
+        this.timeLimit = timeLimit;
+    }
+
+    /// <summary>A connection like that of the context. It is cloned, since a connection string read back lacks the
+    /// password.</summary>
+    public static NpgsqlConnection Open(NpgsqlConnection like, TimeSpan timeLimit)
+    {
+        int seconds = (int)Math.Ceiling(timeLimit.TotalSeconds);
+        NpgsqlConnectionStringBuilder settings = new(like.ConnectionString)
+        {
+            Pooling = false,
+            Enlist = false,
+            Multiplexing = false,
+            MaxAutoPrepare = 0,
+            ApplicationName = "NodeLock heartbeat",
+            Timeout = seconds,
+            CommandTimeout = seconds,
+            // At the limit the connection is dropped and the outcome unknown; nothing is cancelled on the server.
+            CancellationTimeout = -1,
+        };
+        NpgsqlConnection clone = like.CloneWith(settings.ToString());
+        clone.Open();
+        return clone;
+    }
+
+    /// <exception cref="InvalidOperationException">The database lacks something; the message says what to do.</exception>
+    public static PostgresConductorStore Checked(NpgsqlConnection connection, ReservationModel model,
+        ReservationSql sql, ConductorSql conductorSql, TimeSpan timeLimit)
+    {
+        try
+        {
+            return SchemaSql.Check(connection, model) is { Count: > 0 } problems
+                ? throw SchemaSql.Refused(model.ContextName, problems)
+                : new PostgresConductorStore(connection, model, sql, conductorSql, timeLimit);
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+
+    public bool Register(ConductorEntry conductor) => Query(conductorSql.Register, static _ => true, conductor.Holder,
+        model.Kind, conductor.Name, conductor.Host, conductor.ProcessId, conductor.Lease).Count > 0;
+
+    public DateTimeOffset? Renew(string holder, TimeSpan lease) =>
+        Query(conductorSql.Renew, static row => row.GetFieldValue<DateTimeOffset>(0), holder, lease) is [var clock]
+            ? clock
+            : null;
+
+    public IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held) =>
+        Query(sql.FindLost, ReadNode, Ids(held), Tokens(held), holder);
+
+    public IReadOnlyList<HeldNode> FindNamed(string holder) => Query(sql.FindNamed, ReadNode, holder);
+
+    public void Release(string holder, IReadOnlyList<HeldNode> held) =>
+        Query(sql.ReleaseMany, static _ => true, Ids(held), Tokens(held), holder);
+
+    public IReadOnlyList<string> DeclareDead(string holder) =>
+        Query(conductorSql.DeclareDead, static row => row.GetString(0), model.Kind, holder);
+
+    public int Sweep(int batchSize) => Change(conductorSql.Sweep, batchSize);
+
+    public IReadOnlyList<string> FindStrangers() => Query(conductorSql.FindStrangers, static row => row.GetString(0));
+
+    public void Bury(string stranger) => Change(conductorSql.Bury, stranger, model.Kind);
+
+    public int Forget(TimeSpan endedFor) => Change(conductorSql.Forget, model.Kind, endedFor);
+
+    public bool Leave(string holder) => Query(conductorSql.Leave, static _ => true, holder).Count > 0;
+
+    public void Dispose() => connection.Dispose();
+
+    private static long[] Tokens(IReadOnlyList<HeldNode> held) => [.. held.Select(h => h.FencingToken)];
+
+    /// <summary>An array of the key's own type, which the database has for it too.</summary>
+    private Array Ids(IReadOnlyList<HeldNode> held)
+    {
+        Array ids = Array.CreateInstance(model.Key.Type, held.Count);
+        for (int i = 0; i < held.Count; i++) ids.SetValue(model.Key.Parse(held[i].NodeId.ToString()), i);
+        return ids;
+    }
+
+    private HeldNode ReadNode(NpgsqlDataReader row) =>
+        new(new NodeId(model.Key.Format(row.GetValue(0))), row.GetInt64(1));
+
+    private List<T> Query<T>(string statement, Func<NpgsqlDataReader, T> read, params object[] parameters) =>
+        OwnTransaction.Query(connection, new Statement<T>(statement, parameters, timeLimit, read)).Rows;
+
+    private int Change(string statement, params object[] parameters) =>
+        OwnTransaction.Query(connection, new Statement<bool>(statement, parameters, timeLimit, static _ => true)).Changed;
+}
