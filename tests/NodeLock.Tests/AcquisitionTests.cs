@@ -14,9 +14,10 @@ public sealed class AcquisitionTests : IAsyncDisposable
     {
         await using (await world.Manager.AcquireAsync(1, "start")) { }
         TaskCompletionSource answered = HoldUpAnswers();
-        Task<TaskScope> acquire = world.Manager.AcquireAsync(1, "test").AsTask();
         World.Cut(world.Way);
-        world.Pass(TimeSpan.FromSeconds(55));
+        world.Pass(TimeSpan.FromSeconds(53));
+        Task<TaskScope> acquire = world.Manager.AcquireAsync(1, "test").AsTask();
+        world.Pass(TimeSpan.FromSeconds(2));
         Assert.NotNull(await world.FindAsync(1));
 
         answered.SetResult();
@@ -33,11 +34,14 @@ public sealed class AcquisitionTests : IAsyncDisposable
         await using TaskScope elsewhere = await other.AcquireAsync(2, "to be alive");
         await using (await world.Manager.AcquireAsync(1, "start")) { }
         TaskCompletionSource answered = HoldUpAnswers();
-        Task<TaskScope> acquire = world.Manager.AcquireAsync(1, "test").AsTask();
         World.Cut(world.Way);
-        await using TaskScope takenOver = await TakenOverAsync(other, 1);
+        world.Pass(TimeSpan.FromSeconds(53));
+        Task<TaskScope> acquire = world.Manager.AcquireAsync(1, "test").AsTask();
+        world.Pass(TimeSpan.FromSeconds(7.5));
+        Assert.Single(world.Store.Connect(World.Second).DeclareDead(other.Holder));
+        await using TaskScope takenOver = await other.AcquireAsync(1, "take over");
         world.Way.BeforeLine = null;
-        world.Pass(TimeSpan.FromSeconds(2));
+        world.Pass(TimeSpan.FromSeconds(1));
         Assert.Single(world.Log.With(22));
 
         answered.SetResult();
@@ -45,6 +49,23 @@ public sealed class AcquisitionTests : IAsyncDisposable
         await Assert.ThrowsAsync<ReservationLostException>(() => acquire.WithinLimit());
         takenOver.EnsureHeld();
         Assert.Equal(takenOver.FencingToken, (await world.FindAsync(1))?.FencingToken);
+    }
+
+    [Fact]
+    public async Task A_store_that_does_not_answer_in_a_heartbeat_is_not_waited_for_and_what_it_grants_is_released()
+    {
+        TaskCompletionSource answered = HoldUpAnswers();
+        Task<TaskScope> acquire = world.Manager.AcquireAsync(1, "test").AsTask();
+        world.Time.Advance(TimeSpan.FromSeconds(10) - World.Tick);
+        Assert.False(acquire.IsCompleted);
+        world.Time.Advance(World.Tick);
+
+        TimeoutException e = await Assert.ThrowsAsync<TimeoutException>(() => acquire.WithinLimit());
+
+        Assert.Contains("node 1 is reserved for \"test\"", e.Message);
+        Assert.NotNull(await world.FindAsync(1));
+        answered.SetResult();
+        await Eventually.TrueAsync(() => world.FindAsync(1).Result is null, "the node is free");
     }
 
     [Fact]

@@ -75,6 +75,28 @@ public sealed class HousekeepingTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task After_an_outage_longer_than_a_lease_the_living_have_the_time_to_renew()
+    {
+        StoreWithFaults way = new(world.Memory);
+        TaskManager other = world.NewManager(way);
+        await using (await world.Manager.AcquireAsync(1, "test")) { }
+        await using (await other.AcquireAsync(2, "test")) { }
+        world.Pass(TimeSpan.FromSeconds(60));
+        string[] before = [world.Manager.Holder, other.Holder];
+        World.Cut(world.Way);
+        World.Cut(way);
+        world.Pass(TimeSpan.FromSeconds(100));
+
+        world.Way.BeforeLine = null;
+        world.Pass(TimeSpan.FromSeconds(15));
+        way.BeforeLine = null;
+        world.Pass(TimeSpan.FromSeconds(60));
+
+        Assert.Empty(world.Log.With(40));
+        Assert.Equal((before[0], before[1]), (world.Manager.Holder, other.Holder));
+    }
+
+    [Fact]
     public async Task A_store_clock_that_runs_a_little_ahead_is_no_jump()
     {
         await using TaskScope held = await world.Manager.AcquireAsync(1, "test");

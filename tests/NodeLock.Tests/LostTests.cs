@@ -47,12 +47,13 @@ public sealed class LostTests : IAsyncDisposable
         TaskScope task = await world.Manager.AcquireAsync(1, "test");
         World.Cut(world.Way);
 
-        world.Time.Advance(TimeSpan.FromSeconds(54));
+        world.Time.Advance(TimeSpan.FromSeconds(54) - World.Tick);
+        task.EnsureHeld();
         Assert.False(task.Lost.IsCancellationRequested);
         world.Time.Advance(TimeSpan.FromMilliseconds(1));
 
         Assert.True(task.Lost.IsCancellationRequested);
-        Assert.Contains("could not be renewed in time", Assert.Single(world.Log.With(4)).Message);
+        Assert.Contains("could not renew the lease in time", Assert.Single(world.Log.With(4)).Message);
         await task.DisposeAsync();
     }
 
