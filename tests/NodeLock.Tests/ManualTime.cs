@@ -58,10 +58,10 @@ internal sealed class ManualTime : TimeProvider
         lock (sync) now += time;
     }
 
-    /// <summary>Whether a timer falls due exactly then: by it a test sees that somebody waits again.</summary>
-    public bool TimersDueIn(TimeSpan time)
+    /// <summary>How many timers fall due exactly then: by it a test sees that somebody waits again.</summary>
+    public int CountDueIn(TimeSpan time)
     {
-        lock (sync) return timers.Exists(t => t.Due == now + time);
+        lock (sync) return timers.Count(t => t.Due == now + time);
     }
 
     private ManualTimer? NextDue(DateTimeOffset end)
