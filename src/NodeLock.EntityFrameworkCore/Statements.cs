@@ -21,28 +21,26 @@ internal sealed class Statements(ContextSource contexts, string contextName)
         if (Transaction.Current is null) return RunAsync(statement);
 
         // Where an ambient transaction is in force, the statement runs where none flows to.
-        using (ExecutionContext.SuppressFlow()) return Task.Run(() => RunAsync(statement));
+        using AsyncFlowControl? none = ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
+        return Task.Run(() => RunAsync(statement));
     }
 
-    /// <summary>The same on the calling thread.</summary>
+    /// <summary>Once, on the calling thread: an execution strategy would make that sleep between its retries.</summary>
     public List<T> Query<T>(Statement<T> statement)
     {
         using TransactionScope? none = Transaction.Current is null
             ? null
             : new TransactionScope(TransactionScopeOption.Suppress, TransactionScopeAsyncFlowOption.Enabled);
         using ContextLease lease = contexts.Lease();
-        DbContext context = lease.Context;
-        IExecutionStrategy strategy = context.Database.CreateExecutionStrategy();
+        lease.Context.Database.OpenConnection();
         try
         {
-            return strategy.RetriesOnFailure
-                ? strategy.Execute((context, statement), static s => Once(s.context, s.statement))
-                : Once(context, statement);
+            NpgsqlConnection connection = (NpgsqlConnection)lease.Context.Database.GetDbConnection();
+            return OwnTransaction.Query(connection, statement).Rows;
         }
-        catch (Exception e) when (Translated(e) is { } better)
+        finally
         {
-            ExceptionDispatchInfo.Throw(better);
-            throw;
+            lease.Context.Database.CloseConnection();
         }
     }
 
@@ -71,7 +69,7 @@ internal sealed class Statements(ContextSource contexts, string contextName)
 
     private static async Task<List<T>> OnceAsync<T>(DbContext context, Statement<T> statement)
     {
-        await context.Database.OpenConnectionAsync().ConfigureAwait(false);
+        await context.Database.OpenConnectionAsync(statement.Ends).ConfigureAwait(false);
         try
         {
             NpgsqlConnection connection = (NpgsqlConnection)context.Database.GetDbConnection();
@@ -90,30 +88,6 @@ internal sealed class Statements(ContextSource contexts, string contextName)
         finally
         {
             await context.Database.CloseConnectionAsync().ConfigureAwait(false);
-        }
-    }
-
-    private static List<T> Once<T>(DbContext context, Statement<T> statement)
-    {
-        context.Database.OpenConnection();
-        try
-        {
-            NpgsqlConnection connection = (NpgsqlConnection)context.Database.GetDbConnection();
-            for (int repetition = 0; ; repetition++)
-            {
-                try
-                {
-                    return OwnTransaction.Query(connection, statement).Rows;
-                }
-                catch (PostgresException e) when (IsOverAtOnce(e) && repetition < MostRepetitions)
-                {
-                    OwnTransaction.RollBack(connection);
-                }
-            }
-        }
-        finally
-        {
-            context.Database.CloseConnection();
         }
     }
 

@@ -25,7 +25,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
             Registration registration = RenewOrRegister(store);
             Returned();
             ReportLongHolds(registration);
-            LookAfter(registration, store);
+            LookAfter(registration, store, nextBeat: began + options.HeartbeatInterval);
             return Later(options.HeartbeatInterval - (conductor.Clock.Now - began));
         }
         // Whatever the store throws, this thread must live; the failure goes to the log and to those who asked.
@@ -104,14 +104,15 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         return registration;
     }
 
-    /// <summary>What follows a renewal; a failure here takes nothing from it, so it is not one of the store.</summary>
-    private void LookAfter(Registration registration, IConductorStore line)
+    /// <summary>What follows a renewal. None of it is so urgent as the next renewal, and a failure here takes nothing from
+    /// the last one.</summary>
+    private void LookAfter(Registration registration, IConductorStore line, TimeSpan nextBeat)
     {
         try
         {
             FindLost(registration, line);
-            GiveBack(registration, line);
-            housekeeping.Run(registration, line);
+            if (conductor.Clock.Now < nextBeat) GiveBack(registration, line);
+            if (conductor.Clock.Now < nextBeat) housekeeping.Run(registration, line, nextBeat);
         }
         catch (Exception e)
         {

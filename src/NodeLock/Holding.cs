@@ -32,8 +32,16 @@ internal sealed class Holding(Place place, Registration registration, string pur
         new Reservation(NodeId, Mode, [registration.Holder], purpose, reservedAt, fencingToken,
             ReservationState.Held), IsOurs: true);
 
+    /// <summary>Why it is lost; null while it is not.</summary>
+    public string? LostBecause { get; private set; }
+
     /// <summary>False when it was lost before or is no longer in use, so that each loss is reported once.</summary>
-    public bool TryLose() => Interlocked.CompareExchange(ref state, Lost, Held) == Held;
+    public bool TryLose(string reason)
+    {
+        if (Interlocked.CompareExchange(ref state, Lost, Held) != Held) return false;
+        LostBecause = reason;
+        return true;
+    }
 
     /// <summary>The use is over: from here on <c>Lost</c> does not fire. A lost one stays lost.</summary>
     public void EndUse() => Interlocked.CompareExchange(ref state, Released, Held);

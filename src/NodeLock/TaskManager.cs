@@ -197,9 +197,9 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     {
         if (!holding.IsLost && holding.Registration.IsTrusted) return;
         // Whoever was told once that it lost the node is never told otherwise.
-        conductor.Lose([holding], "the lease could not be renewed in time");
+        conductor.Lose([holding], Conductor.NotRenewed);
         throw new ReservationLostException(holding.NodeId, holding.Purpose, holding.FencingToken,
-            holding.Registration.Holder, "its conductor could not renew its lease in time or was declared dead");
+            holding.Registration.Holder, holding.LostBecause ?? Conductor.NotRenewed);
     }
 
     internal void ReportDropped(Holding holding) =>
@@ -208,13 +208,17 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     internal ValueTask EndAsync(Holding holding)
     {
         EndUse(holding);
-        return releases.EndAsync(holding);
+        ValueTask released = releases.EndAsync(holding);
+        // Only now: a conductor that waits for the last use to end waits then for its release, which is under way.
+        conductor.UseEnded();
+        return released;
     }
 
     internal void End(Holding holding)
     {
         EndUse(holding);
         releases.End(holding);
+        conductor.UseEnded();
     }
 
     private static void ModeOf(ReservationMode mode)
@@ -228,7 +232,6 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
         holding.EndUse();
         holding.Registration.Drop(holding);
         telemetry.HoldEnded(conductor.Clock.Now - holding.HeldSince);
-        conductor.UseEnded();
     }
 
     private async ValueTask<TaskScope?> RunAsync(Acquisition acquisition, AcquireRetry retry,

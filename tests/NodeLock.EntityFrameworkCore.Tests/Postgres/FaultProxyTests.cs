@@ -220,10 +220,14 @@ public sealed class FaultProxyTests(PostgresFixture postgres) : IAsyncLifetime
     public async Task A_cancelled_command_is_cancelled_on_the_server()
     {
         await using NpgsqlConnection connection = await OpenAsync(proxied);
-        using WatchedRequests watch = Proxy.WatchRequests("pg_sleep");
+        var asleep = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        connection.Notice += (_, _) => asleep.TrySetResult();
         using var cancel = new CancellationTokenSource();
-        Task sleeping = new NpgsqlCommand("SELECT pg_sleep(600)", connection).ExecuteNonQueryAsync(cancel.Token);
-        await watch.WaitForMatchAsync(Limit);
+        const string Sleep = "DO $$ BEGIN RAISE NOTICE 'running'; PERFORM pg_sleep(600); END $$";
+        Task sleeping = new NpgsqlCommand(Sleep, connection).ExecuteNonQueryAsync(cancel.Token);
+
+        // A cancellation that overtakes its command does nothing.
+        await asleep.Task.WaitAsync(Limit);
         await cancel.CancelAsync();
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sleeping.WaitAsync(Limit));

@@ -16,7 +16,7 @@ public abstract class ProxyFault : IDisposable
     /// <summary>How many requests have matched.</summary>
     public int Matches => matches.Count;
 
-    /// <summary>Waits until a request has matched.</summary>
+    /// <summary>Waits until a request has matched: the proxy has it, and the server may not have it yet.</summary>
     public Task WaitForMatchAsync(TimeSpan limit) => matches.ReachAsync(1, limit);
 
     /// <summary>Waits until so many requests have matched.</summary>
