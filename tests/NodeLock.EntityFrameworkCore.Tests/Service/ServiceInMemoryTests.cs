@@ -103,7 +103,7 @@ public sealed class ServiceInMemoryTests
         Assert.InRange(Stopwatch.GetElapsedTime(began).TotalSeconds, 1.9, 5.9);
         Assert.Equal(reservation.Text("holder"), problem.Text("holder"));
         Assert.Equal("power on", problem.Text("purpose"));
-        Assert.Equal(reservation.GetProperty("since").GetDateTimeOffset(), problem.GetProperty("since").GetDateTimeOffset());
+        Assert.Equal(reservation.Text("since"), problem.Text("since"));
         Assert.Equal("bm-01", problem.Text("node"));
 
         Assert.Equal("on", (await first.NodeOf()).Text("power"));

@@ -22,7 +22,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
 
     /// <param name="name">The conductor's name.</param>
     /// <param name="connectionString">Leads to the database that the instances share.</param>
-    /// <param name="settings">As an operator gives them: environment variables, <c>NodeLock__LeaseDuration=00:00:03</c>.</param>
+    /// <param name="settings">Environment variables, such as <c>NodeLock__LeaseDuration=00:00:03</c>.</param>
     public static async Task<ServiceProcess> StartAsync(string name, string connectionString, params string[] settings)
     {
         string host = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet";
