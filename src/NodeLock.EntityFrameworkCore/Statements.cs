@@ -21,8 +21,10 @@ internal sealed class Statements(ContextSource contexts, string contextName)
         if (Transaction.Current is null) return RunAsync(statement);
 
         // Where an ambient transaction is in force, the statement runs where none flows to.
-        using AsyncFlowControl? none = ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
-        return Task.Run(() => RunAsync(statement));
+        Task<List<T>> elsewhere;
+        using (ExecutionContext.IsFlowSuppressed() ? default(AsyncFlowControl?) : ExecutionContext.SuppressFlow())
+            elsewhere = Task.Run(() => RunAsync(statement));
+        return elsewhere;
     }
 
     /// <summary>Once, on the calling thread: an execution strategy would make that sleep between its retries.</summary>
