@@ -51,6 +51,6 @@ internal static class NodeEndpoints
             }
         }
 
-        return await GetAsync(id, fleet, taskManager, cancellationToken);
+        return new NodeView(id.ToString(), change.Target, Reservation: null); // as this request left it
     }
 }

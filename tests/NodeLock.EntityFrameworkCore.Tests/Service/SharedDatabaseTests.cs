@@ -84,7 +84,7 @@ public sealed class SharedDatabaseTests(PostgresFixture postgres)
 
         // Its last renewal was up to one heartbeat before; the rest is for a machine under load.
         Assert.InRange(Stopwatch.GetElapsedTime(began).TotalSeconds, 2, 20);
-        Assert.Contains($"from {reservation.Text("holder")}", pair.Beta.Log, StringComparison.Ordinal);
+        Assert.Contains($"Declared {reservation.Text("holder")} dead", pair.Beta.Log, StringComparison.Ordinal);
     }
 
     [Fact]
