@@ -20,7 +20,7 @@ internal sealed class LiveOptions : IDisposable
         ValidateOptionsResult validation = new NodeLockOptionsValidator().Validate(null, options);
         if (validation.Failed)
             throw new OptionsValidationException(Options.DefaultName, typeof(NodeLockOptions), validation.Failures);
-        current = options;
+        current = options.Copy(); // which nobody can change unchecked
     }
 
     /// <exception cref="OptionsValidationException">The values are out of bounds or do not fit together.</exception>

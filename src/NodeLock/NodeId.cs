@@ -83,7 +83,7 @@ public readonly record struct NodeId : IParsable<NodeId>
 internal sealed class NodeIdJsonConverter : JsonConverter<NodeId>
 {
     public override NodeId Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        reader.TokenType == JsonTokenType.String && NodeId.TryParse(reader.GetString(), out NodeId id)
+        reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName && NodeId.TryParse(reader.GetString(), out NodeId id)
             ? id
             : throw new JsonException("A node id is a string of 1 to 200 characters without control characters.");
 

@@ -60,4 +60,6 @@ public sealed class NodeLockOptions
     /// <value>The default is 10 seconds.</value>
     [Range(typeof(TimeSpan), "00:00:00.001", "365.00:00:00")]
     public TimeSpan LongWaitThreshold { get; set; } = TimeSpan.FromSeconds(10);
+
+    internal NodeLockOptions Copy() => (NodeLockOptions)MemberwiseClone();
 }
