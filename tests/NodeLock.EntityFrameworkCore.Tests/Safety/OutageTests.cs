@@ -166,7 +166,7 @@ public sealed class OutageTests : IAsyncLifetime
         await Cluster.StartAsync();
         await a.LoggedAsync(20);
 
-        await using TaskScope task = await a.AcquireOnceAsync(Node);
+        await using TaskScope task = await a.AcquireWhenBackAsync(Node);
         Assert.Equal(a.Holder, await Fleet.HolderOfAsync(Node));
     }
 
