@@ -1,5 +1,5 @@
-using System.Globalization;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Design;
 
 namespace NodeLock.ConductorService;
 
@@ -7,7 +7,7 @@ namespace NodeLock.ConductorService;
 public sealed class FleetContext(DbContextOptions<FleetContext> options) : DbContext(options)
 {
     /// <summary>The machines.</summary>
-    public DbSet<Node> Nodes => this.Set<Node>();
+    public DbSet<Node> Nodes => Set<Node>();
 
     /// <inheritdoc/>
     protected override void OnModelCreating(ModelBuilder modelBuilder)
@@ -20,9 +20,15 @@ public sealed class FleetContext(DbContextOptions<FleetContext> options) : DbCon
                 power => power == Power.On ? "on" : "off", text => text == "on" ? Power.On : Power.Off);
 
             // Seeded by the migration, which runs once however many instances start at the same time.
-            node.HasData(Enumerable.Range(1, 20).Select(
-                n => new Node { Id = string.Create(CultureInfo.InvariantCulture, $"bm-{n:00}"), Power = Power.Off }));
+            node.HasData(Node.Simulated);
         });
         modelBuilder.AddNodeLock<Node>();
     }
+}
+
+/// <summary>Makes the context for <c>dotnet ef migrations add</c>, which needs the model and no database.</summary>
+internal sealed class FleetContextFactory : IDesignTimeDbContextFactory<FleetContext>
+{
+    public FleetContext CreateDbContext(string[] args) =>
+        new(new DbContextOptionsBuilder<FleetContext>().UseNpgsql().Options);
 }

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace NodeLock.ConductorService;
 
 /// <summary>A simulated machine.</summary>
@@ -5,6 +7,13 @@ public sealed class Node
 {
     /// <summary>The longest id.</summary>
     public const int MaxIdLength = 64;
+
+    /// <summary>The machines that a new fleet consists of: bm-01 to bm-20, all switched off.</summary>
+    public static IReadOnlyList<Node> Simulated { get; } =
+    [
+        .. Enumerable.Range(1, 20).Select(
+            n => new Node { Id = string.Create(CultureInfo.InvariantCulture, $"bm-{n:00}"), Power = Power.Off }),
+    ];
 
     /// <summary>Its name, such as bm-01.</summary>
     public required string Id { get; set; }

@@ -88,16 +88,16 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     async ValueTask<Reservation?> INodeLockRepository.FindAsync(NodeId nodeId, CancellationToken cancellationToken)
     {
         Statement<Reservation?> find = new(sql.Find, [model.Key.Parse(nodeId.ToString())], QueryLimit,
-            reader => ReserveReply.ReadReservation(reader, SpellingOf));
-        List<Reservation?> rows = await statements.QueryAsync(find).WaitAsync(cancellationToken).ConfigureAwait(false);
+            reader => ReserveReply.ReadReservation(reader, SpellingOf), cancellationToken);
+        List<Reservation?> rows = await statements.QueryAsync(find).ConfigureAwait(false);
         return rows.Count > 0 ? rows[0] : throw new NodeNotFoundException(nodeId, model.Kind);
     }
 
     async ValueTask<IReadOnlyList<Reservation>> INodeLockRepository.ListAsync(CancellationToken cancellationToken)
     {
         Statement<Reservation?> list = new(sql.List, [], QueryLimit,
-            reader => ReserveReply.ReadReservation(reader, SpellingOf));
-        List<Reservation?> rows = await statements.QueryAsync(list).WaitAsync(cancellationToken).ConfigureAwait(false);
+            reader => ReserveReply.ReadReservation(reader, SpellingOf), cancellationToken);
+        List<Reservation?> rows = await statements.QueryAsync(list).ConfigureAwait(false);
         return [.. rows.OfType<Reservation>()];
     }
 

@@ -14,8 +14,8 @@ internal sealed record KindName
 
     private KindName(string suffix, string call)
     {
-        this.Table = Prefix + suffix;
-        this.Call = call;
+        Table = Prefix + suffix;
+        Call = call;
     }
 
     /// <summary>The table's base name, "nodelock_server", which a model may still map to another.</summary>

@@ -18,39 +18,39 @@ internal sealed class NodeKey(Type type, string table)
     public object Parse(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
-        return this.TryParse(text) ?? throw new ArgumentException(
-            $"Node id '{text}' is not {this.Words}, the key type of table {table}.", nameof(text));
+        return TryParse(text) ?? throw new ArgumentException(
+            $"Node id '{text}' is not {Words}, the key type of table {table}.", nameof(text));
     }
 
     /// <summary>The one spelling of a key's value, which is also the database's own.</summary>
     public string Format(object value)
     {
         ArgumentNullException.ThrowIfNull(value);
-        return value.GetType() != this.Type
-            ? throw new ArgumentException($"{value.GetType().Name} is not {this.Words}.", nameof(value))
+        return value.GetType() != Type
+            ? throw new ArgumentException($"{value.GetType().Name} is not {Words}.", nameof(value))
             : value is Guid id ? id.ToString("D") : string.Create(CultureInfo.InvariantCulture, $"{value}");
     }
 
     private string Words =>
-        this.Type == typeof(Guid) ? "a UUID"
-        : this.Type == typeof(int) ? "an integer of 32 bits"
-        : this.Type == typeof(long) ? "an integer of 64 bits"
+        Type == typeof(Guid) ? "a UUID"
+        : Type == typeof(int) ? "an integer of 32 bits"
+        : Type == typeof(long) ? "an integer of 64 bits"
         : "text";
 
     private object? TryParse(string text)
     {
-        if (this.Type == typeof(string))
+        if (Type == typeof(string))
         {
             return text;
         }
 
-        if (this.Type == typeof(Guid))
+        if (Type == typeof(Guid))
         {
             return Guid.TryParse(text, out Guid id) ? id : null;
         }
 
         return !long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number) ? null
-            : this.Type == typeof(long) ? number
+            : Type == typeof(long) ? number
             : number is >= int.MinValue and <= int.MaxValue ? (int)number
             : null;
     }

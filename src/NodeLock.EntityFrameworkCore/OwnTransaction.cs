@@ -22,11 +22,11 @@ internal static class OwnTransaction
         await using (batch.ConfigureAwait(false))
         {
             List<T> rows = [];
-            NpgsqlDataReader reader = await batch.ExecuteReaderAsync().ConfigureAwait(false);
+            NpgsqlDataReader reader = await batch.ExecuteReaderAsync(statement.Ends).ConfigureAwait(false);
             await using (reader.ConfigureAwait(false))
             {
-                while (await reader.ReadAsync().ConfigureAwait(false)) rows.Add(statement.Read(reader));
-                while (await reader.NextResultAsync().ConfigureAwait(false))
+                while (await reader.ReadAsync(statement.Ends).ConfigureAwait(false)) rows.Add(statement.Read(reader));
+                while (await reader.NextResultAsync(statement.Ends).ConfigureAwait(false))
                 {
                 }
             }
@@ -88,24 +88,27 @@ internal static class OwnTransaction
         public Replication(NpgsqlConnection connection)
         {
             this.connection = connection;
-            connection.Notice += this.Hear;
+            connection.Notice += Hear;
         }
 
         public void ThrowIfNotWaitedFor()
         {
-            if (this.warning is not null)
-                throw new NpgsqlException($"The outcome of a statement is unknown; the server said: {this.warning}");
+            if (warning is not null)
+                throw new NpgsqlException($"The outcome of a statement is unknown; the server said: {warning}");
         }
 
-        public void Dispose() => this.connection.Notice -= this.Hear;
+        public void Dispose() => connection.Notice -= Hear;
 
         private void Hear(object sender, NpgsqlNoticeEventArgs e)
         {
-            if (e.Notice.SqlState == Warning) this.warning = e.Notice.MessageText;
+            if (e.Notice.SqlState == Warning) warning = e.Notice.MessageText;
         }
     }
 }
 
 /// <summary>A statement, what it is given, and how its rows are read.</summary>
+/// <remarks>
+/// <c>Ends</c> cancels a query. A statement that changes something has none: its outcome would be unknown.
+/// </remarks>
 internal readonly record struct Statement<T>(
-    string Sql, object[] Parameters, TimeSpan TimeLimit, Func<NpgsqlDataReader, T> Read);
+    string Sql, object[] Parameters, TimeSpan TimeLimit, Func<NpgsqlDataReader, T> Read, CancellationToken Ends = default);

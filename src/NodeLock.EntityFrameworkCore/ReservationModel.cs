@@ -13,14 +13,14 @@ internal sealed class ReservationModel
     private ReservationModel(
         string contextName, KindName kind, TableNames table, TableNames conductors, string sequence)
     {
-        this.ContextName = contextName;
-        this.Kind = kind.Table;
-        this.Table = table;
-        this.Columns = ReservationColumns.Of(table);
-        this.Conductors = conductors;
+        ContextName = contextName;
+        Kind = kind.Table;
+        Table = table;
+        Columns = ReservationColumns.Of(table);
+        Conductors = conductors;
         this.ConductorColumns = ConductorColumns.Of(conductors);
-        this.Sequence = sequence;
-        this.Key = KeyOf(kind, table);
+        Sequence = sequence;
+        Key = KeyOf(kind, table);
     }
 
     /// <summary>The context's class, for messages.</summary>
@@ -41,12 +41,12 @@ internal sealed class ReservationModel
     public string Sequence { get; }
 
     /// <summary>The sequence as <c>nextval</c> takes it: the identifier in a text literal.</summary>
-    public string SequenceLiteral => $"'{this.Sequence.Replace("'", "''", StringComparison.Ordinal)}'";
+    public string SequenceLiteral => $"'{Sequence.Replace("'", "''", StringComparison.Ordinal)}'";
 
     public NodeKey Key { get; }
 
     /// <summary>The key's type in the database, such as <c>uuid</c> or <c>character varying(50)</c>.</summary>
-    public string KeyStoreType => this.Table.StoreType(ReservationTable.Id);
+    public string KeyStoreType => Table.StoreType(ReservationTable.Id);
 
     /// <summary>The table whose rows the nodes are; null when nodes are only names.</summary>
     public TableNames? Entity { get; private set; }
@@ -93,15 +93,15 @@ internal sealed class ReservationModel
 
         TableNames entity = TableNames.Of(reference.PrincipalEntityType, sql);
         string key = reference.PrincipalKey.Properties[0].Name;
-        if (entity.StoreType(key) != this.KeyStoreType)
+        if (entity.StoreType(key) != KeyStoreType)
         {
             throw EntityKey.Refused(kind, $"the key of {entity.Display} is {entity.StoreType(key)} and the key of "
-                + $"{this.Table.Display} {this.KeyStoreType}. Configure the entity's key before this call");
+                + $"{Table.Display} {KeyStoreType}. Configure the entity's key before this call");
         }
 
-        this.Entity = entity;
-        this.EntityId = entity.Column(key);
-        this.EntityIdName = entity.ColumnName(key);
+        Entity = entity;
+        EntityId = entity.Column(key);
+        EntityIdName = entity.ColumnName(key);
         return this;
     }
 

@@ -37,7 +37,7 @@ internal sealed partial class SqlTemplate(ReservationModel model)
         ["durable"] = Durable,
     };
 
-    public string Render(string template) => Name().Replace(template, match => this.names[match.Groups["name"].Value]);
+    public string Render(string template) => Name().Replace(template, match => names[match.Groups["name"].Value]);
 
     [GeneratedRegex(@"\[(?<name>\w+)\]", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Name();

@@ -21,7 +21,10 @@ internal sealed class Statements(ContextSource contexts, string contextName)
         if (Transaction.Current is null) return RunAsync(statement);
 
         // Where an ambient transaction is in force, the statement runs where none flows to.
-        using (ExecutionContext.SuppressFlow()) return Task.Run(() => RunAsync(statement));
+        Task<List<T>> elsewhere;
+        using (ExecutionContext.IsFlowSuppressed() ? default(AsyncFlowControl?) : ExecutionContext.SuppressFlow())
+            elsewhere = Task.Run(() => RunAsync(statement));
+        return elsewhere;
     }
 
     /// <summary>
@@ -92,7 +95,7 @@ internal sealed class Statements(ContextSource contexts, string contextName)
 
     private static async Task<List<T>> OnceAsync<T>(DbContext context, Statement<T> statement)
     {
-        await context.Database.OpenConnectionAsync().ConfigureAwait(false);
+        await context.Database.OpenConnectionAsync(statement.Ends).ConfigureAwait(false);
         try
         {
             NpgsqlConnection connection = (NpgsqlConnection)context.Database.GetDbConnection();
@@ -117,14 +120,16 @@ internal sealed class Statements(ContextSource contexts, string contextName)
     private static bool IsOverAtOnce(PostgresException e) =>
         e.SqlState is PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure;
 
+    private static bool IsAbsence(PostgresException e) =>
+        e.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn;
+
     /// <summary>What a caller should see instead: the provider's own exception out of EF Core's wrapping, and what to do
     /// where the tables are missing. Null where it is that already.</summary>
     private Exception? Translated(Exception e)
     {
         Exception inner = e is RetryLimitExceededException or InvalidOperationException
             && e.InnerException is DbException wrapped ? wrapped : e;
-        return inner is PostgresException { SqlState: PostgresErrorCodes.UndefinedTable
-                or PostgresErrorCodes.UndefinedColumn } missing
+        return inner is PostgresException missing && IsAbsence(missing)
             ? SchemaSql.Refused(contextName, [missing.MessageText], missing)
             : inner == e ? null : inner;
     }

@@ -15,35 +15,35 @@ internal sealed class TableNames
         (this.type, this.table, this.sql) = (type, table, sql);
 
     /// <summary>The table, delimited for SQL, with its schema where the model names one.</summary>
-    public string Sql => this.sql.DelimitIdentifier(this.table.Name, this.table.Schema);
+    public string Sql => sql.DelimitIdentifier(table.Name, table.Schema);
 
     /// <summary>The table as a person writes it.</summary>
-    public string Display => this.table.DisplayName();
+    public string Display => table.DisplayName();
 
     public static TableNames Of(IEntityType type, ISqlGenerationHelper sql) => new(
         type, StoreObjectIdentifier.Create(type, StoreObjectType.Table)
             ?? throw new InvalidOperationException($"{type.DisplayName()} is mapped to no table."), sql);
 
     /// <summary>A property's column, delimited for SQL.</summary>
-    public string Column(string property) => this.sql.DelimitIdentifier(this.ColumnName(property));
+    public string Column(string property) => sql.DelimitIdentifier(ColumnName(property));
 
     /// <summary>A property's column.</summary>
     public string ColumnName(string property) =>
-        this.type.GetProperty(property).GetColumnName(this.table)
-        ?? throw this.Unmapped(property);
+        type.GetProperty(property).GetColumnName(table)
+        ?? throw Unmapped(property);
 
     /// <summary>The type that the model gives a property's column.</summary>
-    public string StoreType(string property) => this.type.GetProperty(property).GetColumnType(this.table)
-        ?? throw this.Unmapped(property);
+    public string StoreType(string property) => type.GetProperty(property).GetColumnType(table)
+        ?? throw Unmapped(property);
 
     /// <summary>What a property is when it reaches the database, after every conversion, EF's own included.</summary>
     public Type StoredType(string property)
     {
-        RelationalTypeMapping mapping = this.type.GetProperty(property).GetRelationalTypeMapping();
+        RelationalTypeMapping mapping = type.GetProperty(property).GetRelationalTypeMapping();
         Type stored = mapping.Converter?.ProviderClrType ?? mapping.ClrType;
         return Nullable.GetUnderlyingType(stored) ?? stored;
     }
 
     private InvalidOperationException Unmapped(string property) =>
-        new($"{this.type.DisplayName()}.{property} has no column in {this.Display}.");
+        new($"{type.DisplayName()}.{property} has no column in {Display}.");
 }

@@ -8,6 +8,9 @@ namespace NodeLock;
 /// </summary>
 internal sealed class Conductor
 {
+    // A wait that was under way while the machine slept goes on for its full length afterwards; it must not be long.
+    private static readonly TimeSpan LongestNap = TimeSpan.FromSeconds(1);
+
     public const string NotRenewed = "its conductor could not renew the lease in time";
 
     private readonly Lock sync = new();
@@ -21,9 +24,9 @@ internal sealed class Conductor
     private readonly Pacemaker heart;
     private readonly Pacemaker watch;
     private readonly TaskCompletionSource drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Lazy<Task> stopped;
     private Registration current;
     private TaskCompletionSource<Registration>? asked;
-    private Task? stopped;
     private volatile bool stopping;
 
     public Conductor(INodeLockRepository repository, LiveOptions live, Gates gates, BackgroundWork background,
@@ -38,6 +41,7 @@ internal sealed class Conductor
         this.log = log;
         Clock = MonotonicClock.Of(timeProvider);
         current = Draw();
+        stopped = new Lazy<Task>(StopOnceAsync);
         Heartbeat heartbeat = new(this, repository, options, gates, log);
         // Two threads: the second one makes no calls to the store, so that scopes hear of the loss in time while a
         // renewal hangs.
@@ -101,7 +105,7 @@ internal sealed class Conductor
     }
 
     /// <summary>Called by the heartbeat when the store could not be asked.</summary>
-    public void NotConfirmed(Exception reason) => TakeAsked()?.SetException(reason);
+    public void NotConfirmed(Exception reason) => Refuse(reason);
 
     /// <summary>Called by the heartbeat when the store says that this conductor is not alive.</summary>
     /// <returns>The registration to go on with.</returns>
@@ -155,7 +159,7 @@ internal sealed class Conductor
     public void BeginStop()
     {
         lock (sync) stopping = true;
-        TakeAsked()?.SetException(new ConductorStoppingException(Name));
+        Refuse(new ConductorStoppingException(Name));
         gates.WakeAll();
     }
 
@@ -163,10 +167,8 @@ internal sealed class Conductor
     /// Ends the conductor: one that holds nothing leaves in good order; otherwise it stops renewing, its scopes are
     /// lost, and its lease takes its course.
     /// </summary>
-    public Task StopAsync()
-    {
-        lock (sync) return stopped ??= StopOnceAsync();
-    }
+    /// <remarks>Not under <see cref="sync"/>: this waits for a beat under way, which takes it.</remarks>
+    public Task StopAsync() => stopped.Value;
 
     private async Task StopOnceAsync()
     {
@@ -184,9 +186,16 @@ internal sealed class Conductor
     {
         Registration registration = Current;
         TimeSpan left = registration.TrustedFor;
-        if (left > TimeSpan.Zero) return left + TimeSpan.FromMilliseconds(1);
+        if (left > TimeSpan.Zero) return left < LongestNap ? left + TimeSpan.FromMilliseconds(1) : LongestNap;
         Lose(registration.LoseIfClosed(), NotRenewed);
         return Timeout.InfiniteTimeSpan; // until the next registration or renewal wakes this
+    }
+
+    private void Refuse(Exception reason)
+    {
+        if (TakeAsked() is not { } taken) return;
+        taken.SetException(reason);
+        _ = taken.Task.Exception; // seen, also where all who asked have cancelled
     }
 
     private TaskCompletionSource<Registration>? TakeAsked()

@@ -9,6 +9,7 @@ namespace NodeLock;
 internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock, ILogger log)
 {
     private const int SweepBatch = 500;
+    private const int RenewalsBeforeJudging = 3;
     private static readonly TimeSpan EntriesAreKeptFor = TimeSpan.FromDays(7);
 
     private readonly Dictionary<string, TimeSpan> strangersSince = [];
@@ -24,17 +25,19 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
     }
 
     /// <summary>
-    /// Counts renewals. One that shows the store's clock ahead by more than half a margin starts the count again: then
-    /// leases look over that are not, and their owners must have the time to renew them.
+    /// Counts renewals. The count starts again where leases may look over whose owners had no chance to renew them:
+    /// after an outage that was longer than a lease, and when the store's clock jumped ahead.
     /// </summary>
     public void Renewed(TimeSpan sentAt, DateTimeOffset storeClock)
     {
-        // From the sending of the previous one to the answer of this one, no less time can have passed at the store.
-        if (previous is { } before && storeClock - before.StoreClock
-            > clock.Now - before.SentAt + (TrustWindow.MarginOf(options.LeaseDuration) / 2))
+        if (previous is { } before)
         {
-            log.StoreClockJumped((storeClock - before.StoreClock).TotalSeconds, (clock.Now - before.SentAt).TotalSeconds);
-            renewals = 0;
+            TimeSpan atStore = storeClock - before.StoreClock;
+            // From the sending of the previous one to the answer of this one: no less than what passed at the store.
+            TimeSpan here = clock.Now - before.SentAt;
+            bool jumped = atStore > here + (TrustWindow.MarginOf(options.LeaseDuration) / 2);
+            if (jumped) log.StoreClockJumped(atStore.TotalSeconds, here.TotalSeconds);
+            if (jumped || atStore > options.LeaseDuration) renewals = 0;
         }
 
         renewals++;
@@ -43,8 +46,7 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
 
     public void Run(Registration registration, IConductorStore line, TimeSpan nextBeat)
     {
-        // After an outage of the store every lease is over; the living get the time to renew before anybody judges.
-        if (renewals < 3) return;
+        if (renewals < RenewalsBeforeJudging) return;
 
         IReadOnlyList<string> dead = line.DeclareDead(registration.Holder);
         foreach (string holder in dead) log.DeclaredOtherDead(holder);

@@ -26,8 +26,8 @@ internal static partial class Log
         + "purpose and dispose what it returns.")]
     public static partial void Dropped(this ILogger log, NodeId nodeId, string purpose, long fencingToken);
 
-    [LoggerMessage(6, LogLevel.Warning, "Could not release node {NodeId}, held for \"{Purpose}\", fencing token "
-        + "{FencingToken}; it is tried again in the background.")]
+    [LoggerMessage(6, LogLevel.Debug, "Could not release node {NodeId}, held for \"{Purpose}\", fencing token "
+        + "{FencingToken}; it is tried again.")]
     public static partial void ReleaseFailed(this ILogger log, Exception exception, NodeId nodeId, string purpose,
         long fencingToken);
 
@@ -45,6 +45,10 @@ internal static partial class Log
         + "answered; if it reserved the node, the heartbeat gives it back.")]
     public static partial void AbandonedReserveFailed(this ILogger log, Exception exception, NodeId nodeId,
         string purpose);
+
+    [LoggerMessage(10, LogLevel.Warning, "Node {NodeId}, held for \"{Purpose}\", fencing token {FencingToken}, is not "
+        + "released yet; the heartbeat goes on with it.")]
+    public static partial void ReleasePutOff(this ILogger log, NodeId nodeId, string purpose, long fencingToken);
 
     [LoggerMessage(20, LogLevel.Information, "Conductor {ConductorName} started as {Holder} at {Location}.")]
     public static partial void Started(this ILogger log, string conductorName, string holder, string location);

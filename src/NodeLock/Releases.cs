@@ -46,9 +46,10 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         TimeSpan limit = settings.Current.ReleaseTimeout;
         for (TimeSpan pause = FirstPause; !place.TryLeave(out Unused? unused); pause = Longer(pause))
         {
-            if (await TryReleaseAsync(place, unused!, limit).ConfigureAwait(false)
-                || timeProvider.GetElapsedTime(began) >= limit || unused!.Registration.IsDeclaredDead)
+            bool released = await TryReleaseAsync(place, unused!, limit).ConfigureAwait(false);
+            if (released || timeProvider.GetElapsedTime(began) >= limit || unused!.Registration.IsDeclaredDead)
             {
+                if (!released) log.ReleasePutOff(place.NodeId, place.Purpose, unused!.FencingToken);
                 place.Leave();
                 return;
             }

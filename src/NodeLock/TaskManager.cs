@@ -208,13 +208,17 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     internal ValueTask EndAsync(Holding holding)
     {
         EndUse(holding);
-        return releases.EndAsync(holding);
+        ValueTask released = releases.EndAsync(holding);
+        // Only now: a conductor that waits for the last use to end waits then for its release, which is under way.
+        conductor.UseEnded();
+        return released;
     }
 
     internal void End(Holding holding)
     {
         EndUse(holding);
         releases.End(holding);
+        conductor.UseEnded();
     }
 
     private static void ModeOf(ReservationMode mode)
@@ -228,7 +232,6 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
         holding.EndUse();
         holding.Registration.Drop(holding);
         telemetry.HoldEnded(conductor.Clock.Now - holding.HeldSince);
-        conductor.UseEnded();
     }
 
     private async ValueTask<TaskScope?> RunAsync(Acquisition acquisition, AcquireRetry retry,

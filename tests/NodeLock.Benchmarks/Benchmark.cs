@@ -1,0 +1,14 @@
+namespace NodeLock.Benchmarks;
+
+/// <summary>One claim that is measured, on a database of its own.</summary>
+internal sealed record Benchmark(
+    string Name, string What,
+    Func<BenchmarkDatabase, BenchmarkOptions, Figures, CancellationToken, Task> RunAsync)
+{
+    /// <summary>In the order in which they run.</summary>
+    public static IReadOnlyList<Benchmark> All { get; } =
+    [
+        new("latency", "one uncontended acquire and dispose, against raw Npgsql", Latency.RunAsync),
+        new("hot", "the share of HOT updates in the reservation table", HotUpdates.RunAsync),
+    ];
+}
