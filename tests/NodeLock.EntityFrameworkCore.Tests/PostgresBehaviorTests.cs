@@ -131,7 +131,10 @@ public sealed class PostgresBehaviorTests(PostgresFixture postgres) : SafetyTest
         await session.OpenAsync();
         int before = Fleet.Proxy.Requests;
 
-        await using NpgsqlBatch batch = new(session) { BatchCommands = { new("begin"), new("select 1"), new("commit") } };
+        await using NpgsqlBatch batch = new(session)
+        {
+            BatchCommands = { new("begin"), new("select 1"), new("commit") },
+        };
         await batch.ExecuteNonQueryAsync();
 
         Assert.Equal(1, Fleet.Proxy.Requests - before);

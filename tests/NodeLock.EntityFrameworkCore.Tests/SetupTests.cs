@@ -101,14 +101,14 @@ public sealed class SetupTests(PostgresFixture postgres) : SafetyTest(postgres)
     public async Task Contexts_come_from(string source)
     {
         await using NpgsqlDataSource data = NpgsqlDataSource.Create(Fleet.ConnectionString);
+        Action<DbContextOptionsBuilder> npgsql = o => o.UseNpgsql(Fleet.ConnectionString);
         await WorksAsync(services => _ = source switch
         {
-            "a pooled factory" => services.AddPooledDbContextFactory<FleetContext>(o => o.UseNpgsql(Fleet.ConnectionString)),
-            "a factory" => services.AddDbContextFactory<FleetContext>(o => o.UseNpgsql(Fleet.ConnectionString)),
-            "a scoped factory" => services.AddDbContextFactory<FleetContext>(
-                o => o.UseNpgsql(Fleet.ConnectionString), ServiceLifetime.Scoped),
-            "a scope" => services.AddDbContext<FleetContext>(o => o.UseNpgsql(Fleet.ConnectionString)),
-            "a pooled scope" => services.AddDbContextPool<FleetContext>(o => o.UseNpgsql(Fleet.ConnectionString)),
+            "a pooled factory" => services.AddPooledDbContextFactory<FleetContext>(npgsql),
+            "a factory" => services.AddDbContextFactory<FleetContext>(npgsql),
+            "a scoped factory" => services.AddDbContextFactory<FleetContext>(npgsql, ServiceLifetime.Scoped),
+            "a scope" => services.AddDbContext<FleetContext>(npgsql),
+            "a pooled scope" => services.AddDbContextPool<FleetContext>(npgsql),
             _ => services.AddDbContext<FleetContext>(o => o.UseNpgsql(data)),
         }, builder => builder.UseEntityFrameworkCore<FleetContext>());
     }
@@ -122,7 +122,8 @@ public sealed class SetupTests(PostgresFixture postgres) : SafetyTest(postgres)
             await Fleet.ExecuteAsync(context.Database.GenerateCreateScript());
         }
 
-        await WorksAsync(services => services.AddDbContextFactory<ShoutingContext>(o => o.UseNpgsql(Fleet.ConnectionString)),
+        await WorksAsync(
+            services => services.AddDbContextFactory<ShoutingContext>(o => o.UseNpgsql(Fleet.ConnectionString)),
             builder => builder.UseEntityFrameworkCore<ShoutingContext>());
 
         Assert.Equal("left", await Fleet.ScalarAsync("""select "STATE" from "Elsewhere"."NODELOCK_CONDUCTORS" """));

@@ -92,7 +92,8 @@ public sealed class GuidKeyConformanceTests(ConformanceDatabase database) : Enti
     protected override NodeId IdOf(Guid key) => key;
 }
 
-public sealed class IntKeyConformanceTests(ConformanceDatabase database) : EntityConformance<IntThing, int>(database, -1, 2, 10)
+public sealed class IntKeyConformanceTests(ConformanceDatabase database)
+    : EntityConformance<IntThing, int>(database, -1, 2, 10)
 {
     protected override NodeId? Missing => 4711;
 

@@ -86,7 +86,7 @@ public sealed class DisposeTests(PostgresFixture postgres) : SafetyTest(postgres
         await DisposeAsync(task, synchronously).WithinLimit();
         TimeSpan took = Stopwatch.GetElapsedTime(began);
 
-        Assert.True(took < TimeSpan.FromSeconds(4), $"A dispose that may take a second took {took}.");
+        Assert.True(took < TimeSpan.FromSeconds(8), $"A dispose that may take a second took {took}.");
         Assert.NotEqual(0, release.Matches);
         await Fleet.FreeAsync(Node); // by the heartbeat: the releases of the scope itself stay held
         Assert.Single(a.Log.With(25));
@@ -95,7 +95,7 @@ public sealed class DisposeTests(PostgresFixture postgres) : SafetyTest(postgres
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task A_network_that_swallows_everything_holds_up_a_dispose_no_longer_than_it_may_take(bool synchronously)
+    public async Task A_network_that_swallows_everything_holds_up_no_dispose(bool synchronously)
     {
         TestConductor a = await Fleet.StartAsync(new ConductorSetup
         {
@@ -109,7 +109,7 @@ public sealed class DisposeTests(PostgresFixture postgres) : SafetyTest(postgres
         await DisposeAsync(task, synchronously).WithinLimit();
         TimeSpan took = Stopwatch.GetElapsedTime(began);
 
-        Assert.True(took < TimeSpan.FromSeconds(4), $"A dispose that may take a second took {took}.");
+        Assert.True(took < TimeSpan.FromSeconds(8), $"A dispose that may take a second took {took}.");
         Fleet.Proxy.Swallow = false;
         await using TaskScope again = await a.AcquireWhenBackAsync(Node);
         again.EnsureHeld();

@@ -7,7 +7,8 @@ internal sealed class FleetContext(DbContextOptions<FleetContext> options) : DbC
 {
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
-        modelBuilder.Entity<Machine>().ToTable("machines").Property(m => m.Id).HasColumnName("id").ValueGeneratedNever();
+        modelBuilder.Entity<Machine>().ToTable("machines")
+            .Property(m => m.Id).HasColumnName("id").ValueGeneratedNever();
         modelBuilder.AddNodeLock().AddNodeLock<Machine>();
     }
 }

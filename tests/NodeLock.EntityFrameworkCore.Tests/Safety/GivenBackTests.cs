@@ -4,7 +4,7 @@ using Xunit;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>L1b: what carries the name of a living conductor and no scope holds is given back within two heartbeats.</summary>
+/// <summary>L1b: what carries a living conductor's name and no scope holds is given back within two heartbeats.</summary>
 public sealed class GivenBackTests(PostgresFixture postgres) : SafetyTest(postgres)
 {
     private static readonly NodeId Node = new("given back");
@@ -58,7 +58,8 @@ public sealed class GivenBackTests(PostgresFixture postgres) : SafetyTest(postgr
         await Fleet.FreeAsync(Node);
 
         object? took = await Fleet.ScalarAsync(
-            "select max(h.at) - min(d.at) from nodelock_nodes_history h, disposed d where h.node = $1", Node.ToString());
+            "select max(h.at) - min(d.at) from nodelock_nodes_history h, disposed d where h.node = $1",
+            Node.ToString());
         // The release has the line first, for as long as its driver takes to give up: a second, and two to close.
         Assert.InRange((TimeSpan)took!, TimeSpan.Zero, (2 * Heartbeat) + TimeSpan.FromSeconds(3));
     }

@@ -36,6 +36,7 @@ internal sealed class HeldUpGrants : IAsyncDisposable
     /// <summary>Lets the grants go on.</summary>
     public async ValueTask DisposeAsync()
     {
-        await using (session) await new NpgsqlCommand("select pg_advisory_unlock_all()", session).ExecuteNonQueryAsync();
+        await using (session)
+            await new NpgsqlCommand("select pg_advisory_unlock_all()", session).ExecuteNonQueryAsync();
     }
 }

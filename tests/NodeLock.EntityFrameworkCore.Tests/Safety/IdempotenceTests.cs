@@ -3,7 +3,7 @@ using Xunit;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>P5: renewals and releases are repeated when their replies are lost, and the repetition does no harm.</summary>
+/// <summary>P5: a renewal or release whose reply was lost is repeated, and the repetition does no harm.</summary>
 public sealed class IdempotenceTests(PostgresFixture postgres) : SafetyTest(postgres)
 {
     private static readonly NodeId Node = new("repeated");

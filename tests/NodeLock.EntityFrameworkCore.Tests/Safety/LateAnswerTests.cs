@@ -43,8 +43,9 @@ public sealed class LateAnswerTests(PostgresFixture postgres) : SafetyTest(postg
 
         IReadOnlyList<BeliefOverlap> overlaps = await JudgeAsync(Blind, async beliefs =>
         {
-            ReserveAnswer answer = await any.Repository.ReserveAsync(new ReserveRequest(Node, Blind, 0, "held up"), Limit);
-            if (answer is ReserveAnswer.Granted granted) beliefs.Begin(Node.ToString(), "a", Blind, granted.FencingToken);
+            ReserveRequest request = new(Node, Blind, 0, "held up");
+            if (await any.Repository.ReserveAsync(request, Limit) is ReserveAnswer.Granted granted)
+                beliefs.Begin(Node.ToString(), "a", Blind, granted.FencingToken);
         }, meanwhile: () => Task.CompletedTask);
 
         Assert.Single(overlaps);

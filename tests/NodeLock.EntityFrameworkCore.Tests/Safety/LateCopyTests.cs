@@ -95,7 +95,7 @@ public sealed class LateCopyTests(PostgresFixture postgres) : SafetyTest(postgre
         }
     }
 
-    /// <summary>The control for P7: a release that matches the holder only frees the node under a living scope.</summary>
+    /// <summary>The control for P7: matching the holder only, it frees the node under a living scope.</summary>
     [Fact]
     public async Task A_late_release_by_holder_only_frees_what_a_newer_scope_holds()
     {

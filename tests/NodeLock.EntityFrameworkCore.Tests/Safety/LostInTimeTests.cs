@@ -4,7 +4,7 @@ using Xunit;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>P8: <c>Lost</c> fires before the lease can end as the database sees it, whatever keeps renewals away.</summary>
+/// <summary>P8: <c>Lost</c> fires before the lease can end as the database sees it, whatever hinders renewals.</summary>
 public sealed class LostInTimeTests(PostgresFixture postgres) : SafetyTest(postgres)
 {
     private static readonly NodeId Node = new("lost in time");
@@ -22,7 +22,8 @@ public sealed class LostInTimeTests(PostgresFixture postgres) : SafetyTest(postg
         string holder = a.Holder;
         await using NpgsqlConnection direct = await Fleet.OpenAsync();
         await using NpgsqlCommand left = new(
-            "select extract(epoch from expires_at - clock_timestamp())::float8 from nodelock_conductors where holder = $1",
+            "select extract(epoch from expires_at - clock_timestamp())::float8 from nodelock_conductors "
+                + "where holder = $1",
             direct) { Parameters = { new() { Value = holder } } };
         await left.PrepareAsync();
         TaskCompletionSource<double> leftWhenLost = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -46,8 +47,8 @@ public sealed class LostInTimeTests(PostgresFixture postgres) : SafetyTest(postg
                 return new Repair(Fleet.Proxy.HoldRequests(r => r.IsRenewal()).Dispose);
             case "a renewal waits in the database":
                 NpgsqlConnection session = await Fleet.OpenAsync();
-                await new NpgsqlCommand("begin", session).ExecuteNonQueryAsync();
-                await new NpgsqlCommand($"select from nodelock_conductors where holder = '{holder}' for update", session)
+                await new NpgsqlCommand(
+                    $"begin; select from nodelock_conductors where holder = '{holder}' for update", session)
                     .ExecuteNonQueryAsync();
                 return session;
             default:

@@ -56,7 +56,8 @@ internal sealed class TestConductor : IAsyncDisposable
 
     /// <summary>An acquire that asks once.</summary>
     public async Task<TaskScope> AcquireOnceAsync(NodeId node, string purpose = "test") =>
-        await Manager.AcquireAsync(node, new AcquireOptions { Purpose = purpose, Retry = LockRetry.None }).WithinLimit();
+        await Manager.AcquireAsync(node, new AcquireOptions { Purpose = purpose, Retry = LockRetry.None })
+            .WithinLimit();
 
     /// <summary>An acquire that asks until it has the node.</summary>
     public async Task<TaskScope> AcquirePatientlyAsync(NodeId node, string purpose = "test") =>

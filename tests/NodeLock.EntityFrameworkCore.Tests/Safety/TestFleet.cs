@@ -5,7 +5,7 @@ using Xunit;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>A database with the history of its reservations, a proxy in front of it, and the conductors of a test.</summary>
+/// <summary>A database with its reservations' history, a proxy in front of it, and the conductors of a test.</summary>
 internal sealed class TestFleet : IAsyncDisposable
 {
     private readonly List<TestConductor> conductors = [];
