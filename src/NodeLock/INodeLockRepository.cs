@@ -43,7 +43,8 @@ public interface INodeLockRepository
     /// </summary>
     ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit);
 
-    /// <summary>The same on the calling thread alone, which must not need the thread pool.</summary>
+    /// <summary>The same, blocking the calling thread for no longer than the limit, and without need of the thread
+    /// pool.</summary>
     void Release(string holder, HeldNode held, TimeSpan timeLimit);
 
     /// <summary>The reservation of a node; null when it is free.</summary>

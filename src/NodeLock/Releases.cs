@@ -21,7 +21,7 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         return new ValueTask(WaitAsync(ending, settings.Current.ReleaseTimeout));
     }
 
-    /// <summary>The same on the calling thread; what fails is tried again behind it.</summary>
+    /// <summary>The same, blocking; what fails is tried again in the background.</summary>
     public void End(Holding holding)
     {
         if (!Keep(holding) || holding.Place.TryLeave(out _)) return;
