@@ -19,7 +19,8 @@ internal sealed class BareMetal(TimeProvider timeProvider)
     /// <exception cref="InvalidOperationException">Another operation is under way on it.</exception>
     public async Task SwitchAsync(NodeId id, Power target, TimeSpan takes, CancellationToken cancellationToken)
     {
-        if (!busy.TryAdd(id, true)) throw new InvalidOperationException($"Two operations on machine {id} at the same time.");
+        if (!busy.TryAdd(id, true))
+            throw new InvalidOperationException($"Two operations on machine {id} at the same time.");
         try
         {
             await Task.Delay(takes, timeProvider, cancellationToken);

@@ -12,8 +12,8 @@ internal sealed class DatabaseFleet(IDbContextFactory<FleetContext> contexts) : 
         {
             using FleetContext context = contexts.CreateDbContext();
             NpgsqlConnectionStringBuilder settings = new(context.Database.GetConnectionString());
-            return $"PostgreSQL at {settings.Host}:{settings.Port}, database {settings.Database}, which several instances "
-                + "may share";
+            return $"PostgreSQL at {settings.Host}:{settings.Port}, database {settings.Database}, which several "
+                + "instances may share";
         }
     }
 

@@ -3,7 +3,7 @@ using Microsoft.EntityFrameworkCore.Diagnostics;
 
 namespace NodeLock.ConductorService;
 
-/// <summary>Where machines and reservations are kept: in PostgreSQL if there is a connection string, else in memory.</summary>
+/// <summary>Keeps machines and reservations in PostgreSQL if there is a connection string, else in memory.</summary>
 internal static class FleetRegistration
 {
     public static void AddFleet(this WebApplicationBuilder builder)
@@ -12,8 +12,8 @@ internal static class FleetRegistration
         IConfigurationSection settings = builder.Configuration.GetSection("NodeLock");
         if (builder.Configuration.GetConnectionString("NodeLock") is { Length: > 0 } database)
         {
-            // What fails is told of by its exception. EF Core would log it as an error first, even where nothing is wrong:
-            // the first migration of a database looks for the history of migrations, and there is none yet.
+            // What fails is told of by its exception. EF Core would log it as an error first, even where nothing is
+            // wrong: the first migration of a database looks for the history of migrations, and there is none yet.
             services.AddPooledDbContextFactory<FleetContext>(options => options.UseNpgsql(database)
                 .ConfigureWarnings(events => events.Log((RelationalEventId.CommandError, LogLevel.Debug),
                     (RelationalEventId.ConnectionError, LogLevel.Debug),

@@ -6,15 +6,15 @@ internal static partial class Log
     [LoggerMessage(1, LogLevel.Information, "The machines are in {Location}.")]
     public static partial void FleetIs(this ILogger log, string location);
 
-    [LoggerMessage(2, LogLevel.Warning, "The database cannot be brought up to date yet; this is tried again every second, "
-        + "and reported when it succeeds: {Reason}")]
+    [LoggerMessage(2, LogLevel.Warning, "The database cannot be brought up to date yet; this is tried again every "
+        + "second, and reported when it succeeds: {Reason}")]
     public static partial void NotMigrated(this ILogger log, string reason);
 
     [LoggerMessage(3, LogLevel.Information, "The database is up to date now.")]
     public static partial void Migrated(this ILogger log);
 
-    [LoggerMessage(4, LogLevel.Information, "Power sync: {Synced} nodes are as their records say, {Skipped} were taken and "
-        + "skipped.")]
+    [LoggerMessage(4, LogLevel.Information, "Power sync: {Synced} nodes are as their records say, {Skipped} were taken "
+        + "and skipped.")]
     public static partial void RoundEnded(this ILogger log, int synced, int skipped);
 
     [LoggerMessage(5, LogLevel.Debug, "Power sync skipped node {NodeId}, which is taken.")]

@@ -19,7 +19,8 @@ internal static class NodeEndpoints
         IReadOnlyList<Node> nodes = await fleet.ListAsync(cancellationToken);
         IReadOnlyList<Reservation> reservations = await taskManager.ListReservationsAsync(cancellationToken);
         Dictionary<string, Reservation> byNode = reservations.ToDictionary(r => r.NodeId.ToString());
-        return nodes.Select(node => new NodeView(node.Id, node.Power, ReservationView.Of(byNode.GetValueOrDefault(node.Id))));
+        return nodes.Select(node =>
+            new NodeView(node.Id, node.Power, ReservationView.Of(byNode.GetValueOrDefault(node.Id))));
     }
 
     private static async Task<NodeView> GetAsync(NodeId id, IFleet fleet, TaskManager taskManager,
@@ -50,6 +51,6 @@ internal static class NodeEndpoints
             }
         }
 
-        return await GetAsync(id, fleet, taskManager, cancellationToken);
+        return new NodeView(id.ToString(), change.Target, Reservation: null); // as this request left it
     }
 }

@@ -68,7 +68,8 @@ internal sealed class PowerSync(IFleet fleet, BareMetal machines, TaskManager ta
         // Read again: the list may be older than the last power change.
         Node node = await fleet.GetAsync(id, cancellationToken);
         if (machines.Is(id, node.Power)) return true;
-        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(task.Lost, cancellationToken);
+        using CancellationTokenSource end =
+            CancellationTokenSource.CreateLinkedTokenSource(task.Lost, cancellationToken);
         try
         {
             await machines.SwitchAsync(id, node.Power, SwitchTakes, end.Token);

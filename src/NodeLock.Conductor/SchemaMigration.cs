@@ -4,8 +4,8 @@ using Microsoft.EntityFrameworkCore;
 namespace NodeLock.ConductorService;
 
 /// <summary>
-/// Brings the database up to date before anything else starts. While it is away the service starts all the same, answers
-/// 503, and this goes on trying.
+/// Brings the database up to date before anything else starts. While it is away the service starts all the same,
+/// answers 503, and this goes on trying.
 /// </summary>
 internal sealed class SchemaMigration(IDbContextFactory<FleetContext> contexts, TimeProvider timeProvider,
     ILogger<SchemaMigration> log) : BackgroundService, IHostedLifecycleService

@@ -19,6 +19,9 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
     // "trusted" is judged after the lock: an asker whose lease ran out while it waited for the row gets nothing.
     //
     // The lock may take no longer than $5. The setting is made by joining it, before the first row is looked at.
+    //
+    // What is decided is one row, that of $1, so the update finds its own by $1 too: joined by id, a table of few pages
+    // would be read whole and hashed.
     private const string ReserveTemplate =
         """
         with settings as materialized (
@@ -43,7 +46,7 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
           set [reservation] = $2, [token] = greatest([next_token], n.[token] + 1), [purpose] = $4,
               [reserved_at] = clock_timestamp()
           from decided d
-          where n.[id] = d.id and d.free and d.trusted
+          where n.[id] = $1 and d.free and d.trusted
           returning n.[id] as id, n.[token] as token, n.[reserved_at] as reserved_at)
         select d.id, d.trusted, r.token, r.reserved_at, d.reservation, d.token, d.purpose, d.reserved_at,
                (select c.[state] from [conductors] c where c.[holder] = d.reservation)
