@@ -202,8 +202,17 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
             holding.Registration.Holder, holding.LostBecause ?? Conductor.NotRenewed);
     }
 
-    internal void ReportDropped(Holding holding) =>
-        log.Dropped(holding.NodeId, holding.Purpose, holding.FencingToken);
+    internal void ReportDropped(Holding holding)
+    {
+        try
+        {
+            log.Dropped(holding.NodeId, holding.Purpose, holding.FencingToken);
+        }
+        // On the finalizer's thread, where an exception, as of a log that is closed already, would end the process.
+        catch (Exception)
+        {
+        }
+    }
 
     internal ValueTask EndAsync(Holding holding)
     {

@@ -10,6 +10,9 @@ internal sealed class LogLines : ILoggerFactory, ILoggerProvider, ILogger
 
     public IReadOnlyList<LogLine> All => [.. lines];
 
+    /// <summary>Called for each line; what it throws, logging throws.</summary>
+    public Action<LogLine>? Written { get; set; }
+
     public IReadOnlyList<LogLine> With(int id) => [.. lines.Where(l => l.Id == id)];
 
     public ILogger CreateLogger(string categoryName) => this;
@@ -21,8 +24,12 @@ internal sealed class LogLines : ILoggerFactory, ILoggerProvider, ILogger
     public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
-        Func<TState, Exception?, string> formatter) =>
-        lines.Enqueue(new LogLine(logLevel, eventId.Id, formatter(state, exception), exception));
+        Func<TState, Exception?, string> formatter)
+    {
+        LogLine line = new(logLevel, eventId.Id, formatter(state, exception), exception);
+        lines.Enqueue(line);
+        Written?.Invoke(line);
+    }
 
     public void Dispose()
     {

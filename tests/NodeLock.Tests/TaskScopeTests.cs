@@ -189,6 +189,29 @@ public sealed class TaskScopeTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_log_that_fails_does_not_end_the_process_when_a_scope_is_dropped()
+    {
+        int reports = 0;
+        world.Log.Written = line =>
+        {
+            if (line.Id != 5) return;
+            Interlocked.Increment(ref reports);
+            throw new StoreException("the log is closed");
+        };
+        Drop("forgotten");
+
+        await Eventually.TrueAsync(() =>
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+            return Volatile.Read(ref reports) > 0;
+        }, "the report");
+
+        await using TaskScope task = await world.Manager.AcquireAsync(2, "the process goes on");
+        task.EnsureHeld();
+    }
+
+    [Fact]
     public async Task A_scope_that_was_disposed_is_not_reported()
     {
         await DisposeOneAsync();
