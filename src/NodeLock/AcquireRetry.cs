@@ -74,10 +74,11 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
     private async ValueTask NextTryAsync(CancellationToken cancellationToken)
     {
         TimeSpan tick = Attempts * retry.Interval;
-        while (Elapsed < tick && !cancellationToken.IsCancellationRequested)
+        // One look at the clock for both: by a second look the tick may be over, and a wait of -1 ms has no end.
+        for (TimeSpan now = Elapsed; now < tick && !cancellationToken.IsCancellationRequested; now = Elapsed)
         {
-            TimeSpan until = tick - Elapsed;
-            TimeSpan quiet = acquisition.LongWaitThreshold - Elapsed;
+            TimeSpan until = tick - now;
+            TimeSpan quiet = acquisition.LongWaitThreshold - now;
             if (!longWaitReported && quiet < until) until = quiet > TimeSpan.Zero ? quiet : TimeSpan.Zero;
             if (await acquisition.Place.WaitAsync(until, timeProvider, cancellationToken).ConfigureAwait(false)) return;
             ReportLongWait();
