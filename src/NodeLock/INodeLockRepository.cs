@@ -4,7 +4,7 @@ namespace NodeLock;
 
 /// <summary>
 /// The one seam between NodeLock and a store: it reserves and releases single nodes for their callers, and opens the
-/// line on which a conductor keeps itself alive.
+/// connection on which a conductor keeps itself alive.
 /// </summary>
 /// <remarks>
 /// Every method is atomic and durable by itself and takes no part in a transaction of its caller. No method takes a
@@ -54,7 +54,7 @@ public interface INodeLockRepository
     /// <summary>All reservations of this kind, in the order of their ids.</summary>
     ValueTask<IReadOnlyList<Reservation>> ListAsync(CancellationToken cancellationToken);
 
-    /// <summary>Opens a conductor's own line to the store.</summary>
+    /// <summary>Opens a conductor's own connection to the store.</summary>
     /// <param name="timeLimit">How long each statement on it may take until it counts as unanswered.</param>
     IConductorStore Connect(TimeSpan timeLimit);
 }

@@ -47,9 +47,10 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         for (TimeSpan pause = FirstPause; !place.TryLeave(out Unused? unused); pause = Longer(pause))
         {
             bool released = await TryReleaseAsync(place, unused!, limit).ConfigureAwait(false);
-            if (released || timeProvider.GetElapsedTime(began) >= limit || unused!.Registration.IsDeclaredDead)
+            bool isDead = unused!.Registration.IsDeclaredDead;
+            if (released || isDead || timeProvider.GetElapsedTime(began) >= limit)
             {
-                if (!released) log.ReleasePutOff(place.NodeId, place.Purpose, unused!.FencingToken);
+                if (!released && !isDead) log.ReleasePutOff(place.NodeId, place.Purpose, unused.FencingToken);
                 place.Leave();
                 return;
             }
