@@ -147,7 +147,7 @@ public sealed class LateCopyTests(PostgresFixture postgres) : SafetyTest(postgre
         Assert.Empty(ReservationHistory.Check(await Fleet.ChangesOfAsync(Node)));
     }
 
-    private sealed class ReleaseByHolder(INodeLockRepository inner, string connectionString) : BrokenRepository(inner)
+    private sealed class ReleaseByHolder(INodeLockRepository inner, string connectionString) : DecoratedRepository(inner)
     {
         public override async ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit)
         {

@@ -68,7 +68,7 @@ public sealed class LostReplyTests(PostgresFixture postgres) : SafetyTest(postgr
         task.EnsureHeld();
     }
 
-    private sealed class WithoutMine(INodeLockRepository inner) : BrokenRepository(inner)
+    private sealed class WithoutMine(INodeLockRepository inner) : DecoratedRepository(inner)
     {
         public override async ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit)
         {

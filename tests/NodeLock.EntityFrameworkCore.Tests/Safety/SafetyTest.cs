@@ -9,7 +9,7 @@ public abstract class SafetyTest(PostgresFixture postgres) : IAsyncLifetime
     private readonly string database = $"safety_{Guid.NewGuid():N}";
     private TestFleet? fleet;
 
-    private protected static TimeSpan Limit => Eventually.Limit;
+    private protected static TimeSpan Limit => Tests.Eventually.Limit;
 
     private protected TestFleet Fleet => fleet ?? throw new InvalidOperationException("The test has not begun.");
 

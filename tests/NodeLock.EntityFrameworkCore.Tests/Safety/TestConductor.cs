@@ -72,7 +72,7 @@ internal sealed class TestConductor : IAsyncDisposable
             {
                 return await AcquirePatientlyAsync(node, purpose);
             }
-            catch (NpgsqlException) when (TimeProvider.System.GetElapsedTime(began) < Eventually.Limit)
+            catch (NpgsqlException) when (TimeProvider.System.GetElapsedTime(began) < Tests.Eventually.Limit)
             {
             }
         }
@@ -82,7 +82,7 @@ internal sealed class TestConductor : IAsyncDisposable
 
     /// <summary>Waits for a log entry with this id.</summary>
     public Task LoggedAsync(int id, int times = 1) =>
-        Eventually.TrueAsync(() => Log.With(id).Count >= times, $"{times} log entries with id {id}");
+        Tests.Eventually.TrueAsync(() => Log.With(id).Count >= times, $"{times} log entries with id {id}");
 
     public ValueTask DisposeAsync() => services.DisposeAsync();
 }

@@ -83,8 +83,8 @@ internal sealed class TestFleet : IAsyncDisposable
         long began = TimeProvider.System.GetTimestamp();
         while (await ScalarAsync(query, parameters) is not true)
         {
-            if (TimeProvider.System.GetElapsedTime(began) > Eventually.Limit)
-                Assert.Fail($"Not in {Eventually.Limit.TotalSeconds} s: {query}.");
+            if (TimeProvider.System.GetElapsedTime(began) > Tests.Eventually.Limit)
+                Assert.Fail($"Not in {Tests.Eventually.Limit.TotalSeconds} s: {query}.");
             await Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System);
         }
     }

@@ -1,7 +1,7 @@
 namespace NodeLock.Tests.Safety;
 
 /// <summary>A repository as it is, to be overridden where a control is to be broken.</summary>
-internal abstract class BrokenRepository(INodeLockRepository inner) : INodeLockRepository
+internal abstract class DecoratedRepository(INodeLockRepository inner) : INodeLockRepository
 {
     public string Kind => inner.Kind;
 
