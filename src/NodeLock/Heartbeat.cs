@@ -19,6 +19,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
     public TimeSpan Beat()
     {
         TimeSpan began = conductor.Clock.Now;
+        conductor.BeatBegins();
         try
         {
             store ??= repository.Connect(options.HeartbeatInterval);
