@@ -1,7 +1,8 @@
 namespace NodeLock.EntityFrameworkCore;
 
 /// <summary>
-/// Every statement about conductors: they run on the conductor's own connection, and none of them waits for a row.
+/// Every statement about conductors. They run on the conductor's own connection, and none of them waits for a row but
+/// <see cref="Renew"/> and <see cref="Leave"/>, for the conductor's own entry, which only a person has reason to lock.
 /// States go from alive to fenced or left and never back; all reasoning about take-over rests on that.
 /// </summary>
 internal sealed class ConductorSql(SqlTemplate sql)
@@ -81,9 +82,12 @@ internal sealed class ConductorSql(SqlTemplate sql)
     // $1 kind  $2 for how long the lease has been over
     private const string ForgetTemplate =
         """
-        delete from [conductors] c
-        where c.[kind] = $1 and c.[state] in ('fenced', 'left') and c.[expires_at] < clock_timestamp() - $2
-          and not exists (select from [nodes] n where n.[reservation] = c.[holder])
+        with old as materialized (
+          select c.[holder] as holder from [conductors] c
+          where c.[kind] = $1 and c.[state] in ('fenced', 'left') and c.[expires_at] < clock_timestamp() - $2
+            and not exists (select from [nodes] n where n.[reservation] = c.[holder])
+          for update of c skip locked)
+        delete from [conductors] c using old where c.[holder] = old.holder
         """;
 
     // $1 holder. Only one who holds nothing may leave: "left" gives its nodes away.

@@ -1,9 +1,10 @@
+using System.Globalization;
 using Npgsql;
 
 namespace NodeLock.EntityFrameworkCore;
 
 /// <summary>
-/// Runs one statement in a transaction of its own, in one round trip: <c>begin; …; commit</c> as a batch. The isolation
+/// Runs one statement in a transaction of its own: <c>begin; …; commit</c>, as a batch in one round trip. The isolation
 /// level is stated, since under the stricter ones, which a database may have as its default, most reserves of a
 /// contended node would fail with a serialization error.
 /// </summary>
@@ -12,6 +13,7 @@ internal static class OwnTransaction
     private const string Begin = "begin isolation level read committed read write";
     private const string Commit = "commit";
     private const string Rollback = "rollback";
+    private const string LimitIdleness = "select set_config('idle_in_transaction_session_timeout', $1, true)";
 
     /// <summary>Runs a statement; its answer counts only once the commit has been confirmed.</summary>
     /// <returns>Each row as the statement reads it.</returns>
@@ -36,23 +38,29 @@ internal static class OwnTransaction
         }
     }
 
-    /// <summary>The same on the calling thread.</summary>
+    /// <summary>
+    /// The same on the calling thread, one command after the other: of a batch, Npgsql sends all but the first from the
+    /// thread pool, also when it is executed synchronously. A process that is paused in between must not keep its rows
+    /// locked, so the server ends a transaction that waits for its next command for as long as an answer may take.
+    /// </summary>
     /// <returns>Each row, and how many rows were changed.</returns>
     public static (List<T> Rows, int Changed) Query<T>(NpgsqlConnection connection, Statement<T> statement)
     {
         using Replication replication = new(connection);
-        using NpgsqlBatch batch = BatchOf(connection, statement);
+        Execute(connection, Begin, [], statement.TimeLimit);
+        Execute(connection, LimitIdleness, [Milliseconds(statement.TimeLimit)], statement.TimeLimit);
         List<T> rows = [];
-        using (NpgsqlDataReader reader = batch.ExecuteReader())
+        int changed;
+        using (NpgsqlCommand command = CommandOf(connection, statement.Sql, statement.Parameters, statement.TimeLimit))
+        using (NpgsqlDataReader reader = command.ExecuteReader())
         {
             while (reader.Read()) rows.Add(statement.Read(reader));
-            while (reader.NextResult())
-            {
-            }
+            changed = reader.RecordsAffected;
         }
 
+        Execute(connection, Commit, [], statement.TimeLimit);
         replication.ThrowIfNotWaitedFor();
-        return (rows, batch.BatchCommands[1].RecordsAffected);
+        return (rows, changed);
     }
 
     /// <summary>Ends the transaction that a failed statement left behind, so that another can follow.</summary>
@@ -62,14 +70,33 @@ internal static class OwnTransaction
         await using (command.ConfigureAwait(false)) await command.ExecuteNonQueryAsync().ConfigureAwait(false);
     }
 
+    private static void Execute(NpgsqlConnection connection, string sql, object[] parameters, TimeSpan timeLimit)
+    {
+        using NpgsqlCommand command = CommandOf(connection, sql, parameters, timeLimit);
+        command.ExecuteNonQuery();
+    }
+
+    private static NpgsqlCommand CommandOf(
+        NpgsqlConnection connection, string sql, object[] parameters, TimeSpan timeLimit)
+    {
+        NpgsqlCommand command = new(sql, connection) { CommandTimeout = Seconds(timeLimit) };
+        foreach (object value in parameters) command.Parameters.Add(new NpgsqlParameter { Value = value });
+        return command;
+    }
+
+    // A whole number of seconds, and 0 would mean for ever.
+    private static int Seconds(TimeSpan timeLimit) => (int)Math.Ceiling(timeLimit.TotalSeconds);
+
+    private static string Milliseconds(TimeSpan timeLimit) =>
+        string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(timeLimit.TotalMilliseconds):0}ms");
+
     private static NpgsqlBatch BatchOf<T>(NpgsqlConnection connection, Statement<T> statement)
     {
         NpgsqlBatchCommand command = new(statement.Sql);
         foreach (object value in statement.Parameters) command.Parameters.Add(new NpgsqlParameter { Value = value });
         return new NpgsqlBatch(connection)
         {
-            // A whole number of seconds, and 0 would mean for ever.
-            Timeout = (int)Math.Ceiling(statement.TimeLimit.TotalSeconds),
+            Timeout = Seconds(statement.TimeLimit),
             BatchCommands = { new NpgsqlBatchCommand(Begin), command, new NpgsqlBatchCommand(Commit) },
         };
     }

@@ -8,6 +8,8 @@ namespace NodeLock.EntityFrameworkCore;
 /// </summary>
 internal sealed class PostgresConductorStore : IConductorStore
 {
+    private const int LongestConnect = 1024; // seconds; Npgsql takes no more
+
     private readonly NpgsqlConnection connection;
     private readonly ReservationModel model;
     private readonly ReservationSql sql;
@@ -36,7 +38,7 @@ internal sealed class PostgresConductorStore : IConductorStore
             Multiplexing = false,
             MaxAutoPrepare = 0,
             ApplicationName = "NodeLock heartbeat",
-            Timeout = seconds,
+            Timeout = Math.Min(seconds, LongestConnect),
             CommandTimeout = seconds,
             // At the limit the connection is dropped and the outcome unknown; nothing is cancelled on the server.
             CancellationTimeout = -1,

@@ -27,12 +27,36 @@ internal sealed class Statements(ContextSource contexts, string contextName)
         return elsewhere;
     }
 
-    /// <summary>Once, on the calling thread: an execution strategy would make that sleep between its retries.</summary>
+    /// <summary>
+    /// Once, on a thread of its own, for which the caller waits no longer than the statement may take: connecting has a
+    /// limit of its own, which is not ours, and the thread pool may be busy. Nothing ambient flows there.
+    /// </summary>
+    /// <exception cref="TimeoutException">The outcome is unknown.</exception>
     public List<T> Query<T>(Statement<T> statement)
     {
-        using TransactionScope? none = Transaction.Current is null
-            ? null
-            : new TransactionScope(TransactionScopeOption.Suppress, TransactionScopeAsyncFlowOption.Enabled);
+        List<T> rows = [];
+        ExceptionDispatchInfo? failure = null;
+        Thread thread = new(() =>
+        {
+            try
+            {
+                rows = OnceHere(statement);
+            }
+            catch (Exception e)
+            {
+                failure = ExceptionDispatchInfo.Capture(e);
+            }
+        }) { IsBackground = true, Name = "NodeLock statement" };
+        thread.UnsafeStart();
+        if (!thread.Join(statement.TimeLimit))
+            throw new TimeoutException($"The database did not answer within {statement.TimeLimit}.");
+        failure?.Throw();
+        return rows;
+    }
+
+    /// <summary>Without the execution strategy, which would sleep between its retries.</summary>
+    private List<T> OnceHere<T>(Statement<T> statement)
+    {
         using ContextLease lease = contexts.Lease();
         lease.Context.Database.OpenConnection();
         try

@@ -31,12 +31,19 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
 
     private readonly long began = timeProvider.GetTimestamp();
     private bool waits;
+    private bool turnedAway;
     private bool longWaitReported;
 
     /// <summary>Attempts made so far, the first included; ticks that passed while others were first count too.</summary>
     public int Attempts { get; private set; } = 1;
 
     public TimeSpan Elapsed => timeProvider.GetElapsedTime(began);
+
+    public Acquisition Acquisition => acquisition;
+
+    /// <summary>What a caller is told who got no scope.</summary>
+    public NodeLockedException Locked() => new(acquisition.Place.NodeId, acquisition.Place.Purpose,
+        acquisition.Obstacle, Attempts, Elapsed, turnedAway);
 
     /// <summary>Null when the node stayed locked.</summary>
     public async ValueTask<TaskScope?> ExecuteAsync(CancellationToken cancellationToken)
@@ -66,7 +73,9 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
     private bool MayAskAgain()
     {
         if (Attempts >= retry.MaxAttempts) return false;
-        return waits || (waits = waiters.TryEnter());
+        waits = waits || waiters.TryEnter();
+        turnedAway = !waits;
+        return waits;
     }
 
     /// <summary>Ends at the next tick, which uses up an attempt, or when woken, which does not; also when cancelled, which
@@ -74,10 +83,11 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
     private async ValueTask NextTryAsync(CancellationToken cancellationToken)
     {
         TimeSpan tick = Attempts * retry.Interval;
-        while (Elapsed < tick && !cancellationToken.IsCancellationRequested)
+        // One look at the clock for both: by a second look the tick may be over, and a wait of -1 ms has no end.
+        for (TimeSpan now = Elapsed; now < tick && !cancellationToken.IsCancellationRequested; now = Elapsed)
         {
-            TimeSpan until = tick - Elapsed;
-            TimeSpan quiet = acquisition.LongWaitThreshold - Elapsed;
+            TimeSpan until = tick - now;
+            TimeSpan quiet = acquisition.LongWaitThreshold - now;
             if (!longWaitReported && quiet < until) until = quiet > TimeSpan.Zero ? quiet : TimeSpan.Zero;
             if (await acquisition.Place.WaitAsync(until, timeProvider, cancellationToken).ConfigureAwait(false)) return;
             ReportLongWait();
@@ -94,20 +104,23 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
         if (longWaitReported || Elapsed < acquisition.LongWaitThreshold) return;
         longWaitReported = true;
         log.LongWait(acquisition.Place.NodeId, acquisition.Place.Purpose, Elapsed.TotalSeconds,
-            acquisition.Obstacle.Reservation?.Holders[0], acquisition.Obstacle.Reservation?.Purpose);
+            acquisition.Obstacle.ToString());
     }
 }
 
 /// <summary>How many acquires wait at this moment; beyond the maximum, one more is not let in.</summary>
-internal sealed class Waiters(LiveOptions options, Telemetry telemetry)
+internal sealed class Waiters(LiveOptions options, Telemetry telemetry, ILogger log)
 {
     private int count;
+    private int full;
 
     public bool TryEnter()
     {
         if (Interlocked.Increment(ref count) > options.Current.MaxWaiters)
         {
             Interlocked.Decrement(ref count);
+            // Once each time the limit is reached, not for each acquire that is turned away.
+            if (Interlocked.Exchange(ref full, 1) == 0) log.TooManyWaiters(options.Current.MaxWaiters);
             return false;
         }
 
@@ -118,6 +131,7 @@ internal sealed class Waiters(LiveOptions options, Telemetry telemetry)
     public void Leave()
     {
         Interlocked.Decrement(ref count);
+        Volatile.Write(ref full, 0);
         telemetry.WaitEnded();
     }
 }

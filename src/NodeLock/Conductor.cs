@@ -130,12 +130,15 @@ internal sealed class Conductor
 
     public void Lose(IEnumerable<Holding> holdings, string reason)
     {
-        foreach (Holding holding in holdings)
-        {
-            if (!holding.TryLose(reason)) continue;
-            telemetry.Lost();
-            log.Lost(holding.NodeId, holding.Purpose, holding.FencingToken, holding.Registration.Holder, reason);
+        Holding[] lost = [.. holdings.Where(h => h.TryLose(reason))];
+        // All are told before anything is logged: a log that blocks must not hold up Lost.
+        foreach (Holding holding in lost)
             background.Own(holding.FireLostAsync(), $"a callback on the loss of node {holding.NodeId}");
+        foreach (Holding holding in lost)
+        {
+            telemetry.Lost();
+            log.Lost(holding.NodeId, holding.Purpose, holding.FencingToken, holding.Registration.Holder,
+                (Clock.Now - holding.HeldSince).TotalSeconds, reason);
         }
 
         UseEnded();

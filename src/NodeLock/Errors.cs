@@ -5,13 +5,15 @@ namespace NodeLock;
 /// <summary>The node stayed locked through all attempts that the acquire was allowed.</summary>
 public sealed class NodeLockedException : Exception
 {
-    internal NodeLockedException(NodeId nodeId, string purpose, Obstacle obstacle, int attempts, TimeSpan waited)
-        : base(Describe(nodeId, purpose, obstacle, attempts, waited))
+    internal NodeLockedException(NodeId nodeId, string purpose, Obstacle obstacle, int attempts, TimeSpan waited,
+        bool turnedAway)
+        : base(Describe(nodeId, purpose, obstacle, attempts, waited, turnedAway))
     {
         NodeId = nodeId;
         Purpose = purpose;
         Reservation = obstacle.Reservation;
         IsHeldByThisProcess = obstacle.IsOurs;
+        IsTurnedAway = turnedAway;
         Attempts = attempts;
         Waited = waited;
     }
@@ -41,28 +43,31 @@ public sealed class NodeLockedException : Exception
     /// <summary>True when the holder is the very process that asks; task scopes are not re-entrant.</summary>
     public bool IsHeldByThisProcess { get; }
 
+    /// <summary>True when it was not waited for, since <see cref="NodeLockOptions.MaxWaiters"/> acquires wait already.
+    /// </summary>
+    public bool IsTurnedAway { get; }
+
     /// <summary>How many attempts were made, the first included.</summary>
     public int Attempts { get; }
 
     /// <summary>How long the caller waited.</summary>
     public TimeSpan Waited { get; }
 
-    private static string Describe(NodeId node, string purpose, Obstacle obstacle, int attempts, TimeSpan waited)
+    private static string Describe(NodeId node, string purpose, Obstacle obstacle, int attempts, TimeSpan waited,
+        bool turnedAway)
     {
-        string asked = string.Create(CultureInfo.InvariantCulture,
-            $"It was asked for \"{purpose}\", {attempts} time{(attempts == 1 ? "" : "s")} over {waited.TotalSeconds:0.0} s.");
-        if (obstacle.Reservation is not { } held)
-            return $"Node {node} is locked: {obstacle.InWords}. {asked} Try again later.";
-
-        string since = held.ReservedAt.ToString("u", CultureInfo.InvariantCulture);
-        string who = obstacle.IsOurs ? $"this very process ({held.Holders[0]})" : held.Holders[0];
-        string advice = obstacle.IsOurs
-            ? "Task scopes are not re-entrant: dispose the one that holds it first, or try again later."
-            : held.State == ReservationState.Held
-                ? "Try again later."
-                : "Its conductor is dead; the node is free as soon as it is fenced.";
-        return $"Node {node} is locked by {who} for \"{held.Purpose}\" since {since}, fencing token "
-            + $"{held.FencingToken}. {asked} {advice}";
+        string asked = string.Create(CultureInfo.InvariantCulture, $"It was asked for \"{purpose}\", "
+            + $"{attempts} time{(attempts == 1 ? "" : "s")} over {waited.TotalSeconds:0.0} s.");
+        string advice = (obstacle, turnedAway) switch
+        {
+            (_, true) => "It was not waited for, since as many acquires wait already as MaxWaiters allows.",
+            ({ IsOurs: true }, _) => "Task scopes are not re-entrant: dispose the one that holds it first, or try again "
+                + "later.",
+            ({ Reservation.State: ReservationState.WaitingForFence }, _) =>
+                "Its conductor is dead; the node is free as soon as it is fenced.",
+            _ => "Try again later.",
+        };
+        return $"Node {node} is locked: {obstacle}. {asked} {advice}";
     }
 }
 
@@ -72,11 +77,17 @@ public sealed class NodeNotFoundException : Exception
     /// <summary>Says which node does not exist.</summary>
     /// <param name="nodeId">The id.</param>
     /// <param name="kind">The family of nodes it was looked for in.</param>
-    public NodeNotFoundException(NodeId nodeId, string kind) : base($"There is no node {nodeId} in {kind}.") =>
+    public NodeNotFoundException(NodeId nodeId, string kind) : base($"There is no node {nodeId} in {kind}.")
+    {
         NodeId = nodeId;
+        Kind = kind;
+    }
 
     /// <summary>The id that no node has.</summary>
     public NodeId NodeId { get; }
+
+    /// <summary>The family of nodes it was looked for in.</summary>
+    public string Kind { get; }
 }
 
 /// <summary>
@@ -93,6 +104,7 @@ public sealed class ReservationLostException : Exception
         Purpose = purpose;
         FencingToken = fencingToken;
         Holder = holder;
+        Reason = reason;
     }
 
     /// <summary>The node.</summary>
@@ -106,13 +118,17 @@ public sealed class ReservationLostException : Exception
 
     /// <summary>The conductor that had it.</summary>
     public string Holder { get; }
+
+    /// <summary>Why it is lost, in words.</summary>
+    public string Reason { get; }
 }
 
-/// <summary>The conductor is shutting down and takes no more nodes.</summary>
+/// <summary>The conductor is shutting down, or was disposed, and takes no more nodes.</summary>
 public sealed class ConductorStoppingException : Exception
 {
     internal ConductorStoppingException(string conductorName)
-        : base($"Conductor {conductorName} is stopping and takes no more nodes.")
-    {
-    }
+        : base($"Conductor {conductorName} is stopping and takes no more nodes.") => ConductorName = conductorName;
+
+    /// <summary>The conductor's name.</summary>
+    public string ConductorName { get; }
 }

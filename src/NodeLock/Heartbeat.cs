@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 namespace NodeLock;
 
 /// <summary>
-/// One beat: renew the lease, then see what this conductor really holds, then look after the dead. On a line of its own
+/// One beat: renew the lease, then see what this conductor really holds, then look after the dead. On a connection of its own
 /// to the store, so that an exhausted connection pool cannot stop it.
 /// </summary>
 internal sealed class Heartbeat(Conductor conductor, INodeLockRepository repository, NodeLockOptions options,
@@ -31,7 +31,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         // Whatever the store throws, this thread must live; the failure goes to the log and to those who asked.
         catch (Exception e)
         {
-            GiveUpLine();
+            Disconnect();
             Report(e);
             conductor.NotConfirmed(e);
             return options.HeartbeatInterval < LongestRetry ? options.HeartbeatInterval : LongestRetry;
@@ -58,17 +58,17 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         }
         finally
         {
-            GiveUpLine();
+            Disconnect();
         }
     }
 
-    private Registration RenewOrRegister(IConductorStore line)
+    private Registration RenewOrRegister(IConductorStore connection)
     {
         Registration registration = conductor.Current;
         if (registered)
         {
             TimeSpan sentAt = conductor.Clock.Now;
-            if (line.Renew(registration.Holder, options.LeaseDuration) is { } storeClock)
+            if (connection.Renew(registration.Holder, options.LeaseDuration) is { } storeClock)
             {
                 housekeeping.Renewed(sentAt, storeClock);
                 conductor.Confirmed(registration, sentAt);
@@ -79,16 +79,16 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
             registration = conductor.StartOver();
         }
 
-        return Register(line, registration);
+        return Register(connection, registration);
     }
 
-    private Registration Register(IConductorStore line, Registration registration)
+    private Registration Register(IConductorStore connection, Registration registration)
     {
         TimeSpan sentAt = conductor.Clock.Now;
         bool entered = false;
         try
         {
-            entered = line.Register(new ConductorEntry(registration.Holder, options.ConductorName,
+            entered = connection.Register(new ConductorEntry(registration.Holder, options.ConductorName,
                 Environment.MachineName, Environment.ProcessId, options.LeaseDuration));
         }
         finally
@@ -106,26 +106,26 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
 
     /// <summary>What follows a renewal. None of it is so urgent as the next renewal, and a failure here takes nothing from
     /// the last one.</summary>
-    private void LookAfter(Registration registration, IConductorStore line, TimeSpan nextBeat)
+    private void LookAfter(Registration registration, IConductorStore connection, TimeSpan nextBeat)
     {
         try
         {
-            FindLost(registration, line);
-            if (conductor.Clock.Now < nextBeat) GiveBack(registration, line);
-            if (conductor.Clock.Now < nextBeat) housekeeping.Run(registration, line, nextBeat);
+            FindLost(registration, connection);
+            if (conductor.Clock.Now < nextBeat) GiveBack(registration, connection);
+            if (conductor.Clock.Now < nextBeat) housekeeping.Run(registration, connection, nextBeat);
         }
         catch (Exception e)
         {
-            GiveUpLine();
+            Disconnect();
             log.LookAfterFailed(e, repository.Location);
         }
     }
 
-    private void FindLost(Registration registration, IConductorStore line)
+    private void FindLost(Registration registration, IConductorStore connection)
     {
         Dictionary<HeldNode, Holding> held = registration.Holdings().ToDictionary(h => h.HeldNode);
         if (held.Count == 0) return;
-        IReadOnlyList<HeldNode> lost = line.FindLost(registration.Holder, [.. held.Keys]);
+        IReadOnlyList<HeldNode> lost = connection.FindLost(registration.Holder, [.. held.Keys]);
         conductor.Lose(lost.Select(node => held[node]), "it was taken away");
     }
 
@@ -134,13 +134,13 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
     /// releases failed. Under the gate and by exactly the token read: a reservation that is just being made, or has
     /// been made since, has its caller in line or another token.
     /// </summary>
-    private void GiveBack(Registration registration, IConductorStore line)
+    private void GiveBack(Registration registration, IConductorStore connection)
     {
         List<Place> places = [];
         List<HeldNode> unused = [];
         try
         {
-            foreach (HeldNode named in line.FindNamed(registration.Holder))
+            foreach (HeldNode named in connection.FindNamed(registration.Holder))
             {
                 if (gates.TryEnter(named.NodeId, "giving back what nobody uses") is not { } place) continue;
                 place.Keep(new Unused(registration, named.FencingToken));
@@ -149,7 +149,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
             }
 
             if (unused.Count == 0) return;
-            line.Release(registration.Holder, unused);
+            connection.Release(registration.Holder, unused);
             log.GaveBack(unused.Count, registration.Holder);
         }
         finally
@@ -172,7 +172,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
     {
         if (away || conductor.IsStopping) return;
         away = true;
-        if (e is InvalidOperationException) log.StoreUnfit(e, repository.Location, e.Message);
+        if (e is InvalidOperationException and not ObjectDisposedException) log.StoreUnfit(e, repository.Location, e.Message);
         else log.StoreAway(e, repository.Location);
     }
 
@@ -182,16 +182,16 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         away = false;
     }
 
-    private void GiveUpLine()
+    private void Disconnect()
     {
         try
         {
             store?.Dispose();
         }
-        // A line that is given up because it broke may well break again on the way out.
+        // A connection that is given up because it broke may well break again on the way out.
         catch (Exception e)
         {
-            log.LineNotClosed(e, repository.Location);
+            log.NotDisconnected(e, repository.Location);
         }
 
         store = null;

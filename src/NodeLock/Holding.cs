@@ -28,9 +28,9 @@ internal sealed class Holding(Place place, Registration registration, string pur
     public CancellationToken LostToken => lost.Token;
     public bool IsLost => Volatile.Read(ref state) == Lost;
 
-    public Obstacle AsObstacle() => new("this process holds it",
+    public Obstacle AsObstacle() => Obstacle.HeldHere(
         new Reservation(NodeId, Mode, [registration.Holder], purpose, reservedAt, fencingToken,
-            ReservationState.Held), IsOurs: true);
+            ReservationState.Held));
 
     /// <summary>Why it is lost; null while it is not.</summary>
     public string? LostBecause { get; private set; }

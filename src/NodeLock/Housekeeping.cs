@@ -44,29 +44,29 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
         previous = (sentAt, storeClock);
     }
 
-    public void Run(Registration registration, IConductorStore line, TimeSpan nextBeat)
+    public void Run(Registration registration, IConductorStore connection, TimeSpan nextBeat)
     {
         if (renewals < RenewalsBeforeJudging) return;
 
-        IReadOnlyList<string> dead = line.DeclareDead(registration.Holder);
+        IReadOnlyList<string> dead = connection.DeclareDead(registration.Holder);
         foreach (string holder in dead) log.DeclaredOtherDead(holder);
 
         bool roundIsDue = lastRound is null || clock.Now - lastRound >= options.LeaseDuration;
         sweepIsDue |= dead.Count > 0 || roundIsDue;
-        if (sweepIsDue) Sweep(line, nextBeat);
+        if (sweepIsDue) Sweep(connection, nextBeat);
         if (!roundIsDue || clock.Now >= nextBeat) return;
         lastRound = clock.Now;
-        BuryStrangers(line);
-        line.Forget(EntriesAreKeptFor);
+        BuryStrangers(connection);
+        connection.Forget(EntriesAreKeptFor);
     }
 
     /// <summary>Until nothing is left, or until the next heartbeat, which goes on with it.</summary>
-    private void Sweep(IConductorStore line, TimeSpan nextBeat)
+    private void Sweep(IConductorStore connection, TimeSpan nextBeat)
     {
         int freed = 0;
         while (sweepIsDue && clock.Now < nextBeat)
         {
-            int batch = line.Sweep(SweepBatch);
+            int batch = connection.Sweep(SweepBatch);
             sweepIsDue = batch > 0;
             freed += batch;
         }
@@ -78,16 +78,16 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
     /// A missing entry is no proof of death: it may be not yet visible, or restored tables may lack it. Only a holder
     /// that was without one for a whole lease of this process's own clock gets an entry, which says that it is dead.
     /// </summary>
-    private void BuryStrangers(IConductorStore line)
+    private void BuryStrangers(IConductorStore connection)
     {
-        IReadOnlyList<string> strangers = line.FindStrangers();
+        IReadOnlyList<string> strangers = connection.FindStrangers();
         foreach (string known in strangersSince.Keys.Except(strangers).ToArray()) strangersSince.Remove(known);
 
         foreach (string stranger in strangers)
         {
             if (strangersSince.TryAdd(stranger, clock.Now)) continue;
             if (clock.Now - strangersSince[stranger] < options.LeaseDuration) continue;
-            line.Bury(stranger);
+            connection.Bury(stranger);
             strangersSince.Remove(stranger);
             log.Buried(stranger);
         }

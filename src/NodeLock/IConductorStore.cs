@@ -3,11 +3,11 @@ using System.Diagnostics.CodeAnalysis;
 namespace NodeLock;
 
 /// <summary>
-/// A conductor's own line to the store, used by one thread at a time and without the thread pool: registration,
+/// A conductor's own connection to the store, used by one thread at a time and without the thread pool: registration,
 /// renewal, what is held in its name, and what dead conductors leave behind.
 /// </summary>
 /// <remarks>
-/// No statement here waits for a row that somebody else has in hand. After an exception the line is given up and a new
+/// No statement here waits for a row that somebody else has in hand, but for the conductor's own entry. After an exception the connection is given up and a new
 /// one is opened, since the outcome of the statement may be unknown.
 /// </remarks>
 [Experimental(INodeLockRepository.DiagnosticId)]

@@ -4,7 +4,7 @@ namespace NodeLock;
 
 /// <summary>
 /// The one seam between NodeLock and a store: it reserves and releases single nodes for their callers, and opens the
-/// line on which a conductor keeps itself alive.
+/// connection on which a conductor keeps itself alive.
 /// </summary>
 /// <remarks>
 /// Every method is atomic and durable by itself and takes no part in a transaction of its caller. No method takes a
@@ -43,7 +43,8 @@ public interface INodeLockRepository
     /// </summary>
     ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit);
 
-    /// <summary>The same on the calling thread alone, which must not need the thread pool.</summary>
+    /// <summary>The same, blocking the calling thread for no longer than the limit, and without need of the thread
+    /// pool.</summary>
     void Release(string holder, HeldNode held, TimeSpan timeLimit);
 
     /// <summary>The reservation of a node; null when it is free.</summary>
@@ -53,7 +54,7 @@ public interface INodeLockRepository
     /// <summary>All reservations of this kind, in the order of their ids.</summary>
     ValueTask<IReadOnlyList<Reservation>> ListAsync(CancellationToken cancellationToken);
 
-    /// <summary>Opens a conductor's own line to the store.</summary>
+    /// <summary>Opens a conductor's own connection to the store.</summary>
     /// <param name="timeLimit">How long each statement on it may take until it counts as unanswered.</param>
     IConductorStore Connect(TimeSpan timeLimit);
 }

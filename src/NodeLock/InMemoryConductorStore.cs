@@ -1,6 +1,6 @@
 namespace NodeLock;
 
-/// <summary>A conductor's line to the <see cref="InMemoryNodeLockRepository"/>.</summary>
+/// <summary>A conductor's connection to the <see cref="InMemoryNodeLockRepository"/>.</summary>
 internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository repository) : IConductorStore
 {
     public bool Register(ConductorEntry conductor)

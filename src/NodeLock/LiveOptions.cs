@@ -13,6 +13,7 @@ internal sealed class LiveOptions : IDisposable
 {
     private readonly List<IDisposable> subscriptions = [];
     private NodeLockOptions current;
+    private string? refused;
 
     /// <exception cref="OptionsValidationException">The values are out of bounds or do not fit together.</exception>
     public LiveOptions(NodeLockOptions options)
@@ -40,12 +41,14 @@ internal sealed class LiveOptions : IDisposable
     {
         try
         {
-            Volatile.Write(ref current, factory.Create(name));
+            Volatile.Write(ref current, current.WithEdits(factory.Create(name)));
+            refused = null;
         }
         // A value that cannot be bound (no number, no time span) fails before the validation does.
         catch (Exception e) when (e is OptionsValidationException or InvalidOperationException)
         {
-            log.ReloadRefused(e.Message);
+            // One edit of a file may be announced more than once.
+            if (Interlocked.Exchange(ref refused, e.Message) != e.Message) log.ReloadRefused(e.Message);
         }
     }
 }

@@ -17,9 +17,9 @@ internal static partial class Log
         string deadHolder);
 
     [LoggerMessage(4, LogLevel.Warning, "Lost node {NodeId}, held for \"{Purpose}\", fencing token {FencingToken}, holder "
-        + "{Holder}: {Reason}.")]
+        + "{Holder}, after {Elapsed:0.0} s: {Reason}.")]
     public static partial void Lost(this ILogger log, NodeId nodeId, string purpose, long fencingToken, string holder,
-        string reason);
+        double elapsed, string reason);
 
     [LoggerMessage(5, LogLevel.Error, "The task scope of node {NodeId}, for \"{Purpose}\", fencing token {FencingToken}, "
         + "was dropped without dispose. The node stays reserved until this process ends; find the acquire with this "
@@ -36,12 +36,11 @@ internal static partial class Log
     public static partial void LongHold(this ILogger log, NodeId nodeId, string purpose, long fencingToken,
         double elapsed);
 
-    [LoggerMessage(8, LogLevel.Warning, "Still waiting for node {NodeId} for \"{Purpose}\" after {Elapsed:0.0} s; it was "
-        + "last seen held by {Holder} for \"{HolderPurpose}\".")]
-    public static partial void LongWait(this ILogger log, NodeId nodeId, string purpose, double elapsed, string? holder,
-        string? holderPurpose);
+    [LoggerMessage(8, LogLevel.Warning, "Still waiting for node {NodeId} for \"{Purpose}\" after {Elapsed:0.0} s; "
+        + "in the way when last asked: {Obstacle}.")]
+    public static partial void LongWait(this ILogger log, NodeId nodeId, string purpose, double elapsed, string obstacle);
 
-    [LoggerMessage(9, LogLevel.Warning, "A reserve of node {NodeId} for \"{Purpose}\", whose caller had cancelled, was not "
+    [LoggerMessage(9, LogLevel.Warning, "A reserve of node {NodeId} for \"{Purpose}\", whose caller no longer waits, was not "
         + "answered; if it reserved the node, the heartbeat gives it back.")]
     public static partial void AbandonedReserveFailed(this ILogger log, Exception exception, NodeId nodeId,
         string purpose);
@@ -49,6 +48,10 @@ internal static partial class Log
     [LoggerMessage(10, LogLevel.Warning, "Node {NodeId}, held for \"{Purpose}\", fencing token {FencingToken}, is not "
         + "released yet; the heartbeat goes on with it.")]
     public static partial void ReleasePutOff(this ILogger log, NodeId nodeId, string purpose, long fencingToken);
+
+    [LoggerMessage(11, LogLevel.Warning, "As many acquires wait as MaxWaiters allows ({MaxWaiters}); more are turned away "
+        + "after one attempt.")]
+    public static partial void TooManyWaiters(this ILogger log, int maxWaiters);
 
     [LoggerMessage(20, LogLevel.Information, "Conductor {ConductorName} started as {Holder} at {Location}.")]
     public static partial void Started(this ILogger log, string conductorName, string holder, string location);
@@ -78,8 +81,8 @@ internal static partial class Log
     [LoggerMessage(32, LogLevel.Error, "{Location} cannot be used: {Reason}")]
     public static partial void StoreUnfit(this ILogger log, Exception exception, string location, string reason);
 
-    [LoggerMessage(33, LogLevel.Debug, "The conductor's line to {Location} did not close in good order.")]
-    public static partial void LineNotClosed(this ILogger log, Exception exception, string location);
+    [LoggerMessage(33, LogLevel.Debug, "The conductor's connection to {Location} did not close in good order.")]
+    public static partial void NotDisconnected(this ILogger log, Exception exception, string location);
 
     [LoggerMessage(34, LogLevel.Warning, "After a renewal, the look at what is held and at who is dead failed at "
         + "{Location}; the next heartbeat repeats it.")]

@@ -15,11 +15,12 @@ public sealed class NodeLockOptions
     /// <value>The default is the machine's name. 1 to 100 characters; no white space, no control characters, no
     /// <c>/</c>.</value>
     [Required]
-    [RegularExpression(@"[^\s/\p{C}]{1,100}")]
+    [RegularExpression(@"[^\s/\p{C}]{1,100}", ErrorMessage =
+        "{0} must be 1 to 100 characters, and none of them white space, a control character or '/'.")]
     public string ConductorName { get; set; } = Environment.MachineName;
 
     /// <summary>How often an acquire asks for a node that is locked, the first time included.</summary>
-    /// <value>The default is 3. 1 means no retry.</value>
+    /// <value>The default is 3; 1 means no retry. From 1 to 1,000,000.</value>
     [Range(1, 1_000_000)]
     public int NodeLockedRetryAttempts { get; set; } = 3;
 
@@ -34,7 +35,7 @@ public sealed class NodeLockOptions
     [Range(typeof(TimeSpan), "00:00:00.300", "1.00:00:00")]
     public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>The time from one renewal to the next, and the limit for the answer to one.</summary>
+    /// <summary>The time from one renewal to the next, and the limit for the answer to a renewal or a reserve.</summary>
     /// <value>The default is 10 seconds. From 100 ms to 8 hours.</value>
     [Range(typeof(TimeSpan), "00:00:00.100", "08:00:00")]
     public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(10);
@@ -47,19 +48,31 @@ public sealed class NodeLockOptions
 
     /// <summary>How many acquires may wait at the same time. One more gets a single attempt and no wait, so that
     /// requests do not pile up behind a node that stays locked.</summary>
-    /// <value>The default is 1000.</value>
+    /// <value>The default is 1000; 0 means that nobody waits.</value>
     [Range(0, int.MaxValue)]
     public int MaxWaiters { get; set; } = 1000;
 
     /// <summary>A node held for longer than this is warned about, once per task scope.</summary>
-    /// <value>The default is 5 minutes.</value>
+    /// <value>The default is 5 minutes. From 1 ms to 365 days.</value>
     [Range(typeof(TimeSpan), "00:00:00.001", "365.00:00:00")]
     public TimeSpan LongHoldThreshold { get; set; } = TimeSpan.FromMinutes(5);
 
     /// <summary>An acquire that waits for longer than this is warned about, once.</summary>
-    /// <value>The default is 10 seconds.</value>
+    /// <value>The default is 10 seconds. From 1 ms to 365 days.</value>
     [Range(typeof(TimeSpan), "00:00:00.001", "365.00:00:00")]
     public TimeSpan LongWaitThreshold { get; set; } = TimeSpan.FromSeconds(10);
 
     internal NodeLockOptions Copy() => (NodeLockOptions)MemberwiseClone();
+
+    /// <summary>These settings with what may be edited while they are in use; the others hold until restart.</summary>
+    internal NodeLockOptions WithEdits(NodeLockOptions edited)
+    {
+        NodeLockOptions result = Copy();
+        result.NodeLockedRetryAttempts = edited.NodeLockedRetryAttempts;
+        result.NodeLockedRetryInterval = edited.NodeLockedRetryInterval;
+        result.MaxWaiters = edited.MaxWaiters;
+        result.LongHoldThreshold = edited.LongHoldThreshold;
+        result.LongWaitThreshold = edited.LongWaitThreshold;
+        return result;
+    }
 }

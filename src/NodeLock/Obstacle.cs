@@ -1,14 +1,38 @@
+using System.Globalization;
+
 namespace NodeLock;
 
 /// <summary>What stood in the way of an acquire when it was last looked at.</summary>
-/// <param name="InWords">The obstacle as the end of a sentence, for where there is no reservation to name.</param>
-/// <param name="Reservation">The reservation, if that is what it was.</param>
-/// <param name="IsOurs">Whether a scope of this very process is in the way.</param>
-internal sealed record Obstacle(string InWords, Reservation? Reservation = null, bool IsOurs = false)
+internal sealed class Obstacle
 {
+    private readonly string words;
+
+    private Obstacle(string words, Reservation? reservation = null, bool isOurs = false)
+    {
+        this.words = words;
+        Reservation = reservation;
+        IsOurs = isOurs;
+    }
+
     public static Obstacle RowInHand { get; } = new("a database transaction has its row in hand");
 
-    public static Obstacle HeldBy(Reservation reservation) => new("it is reserved", reservation);
+    /// <summary>The reservation, if that is what it was.</summary>
+    public Reservation? Reservation { get; }
+
+    /// <summary>Whether a scope of this very process is in the way.</summary>
+    public bool IsOurs { get; }
+
+    public static Obstacle HeldBy(Reservation reservation) =>
+        new(Describe(reservation.Holders[0], reservation), reservation);
+
+    public static Obstacle HeldHere(Reservation reservation) =>
+        new(Describe($"this very process ({reservation.Holders[0]})", reservation), reservation, isOurs: true);
 
     public static Obstacle AskedFor(string purpose) => new($"this process is just asking for it, for \"{purpose}\"");
+
+    /// <summary>The obstacle in words, to follow a colon.</summary>
+    public override string ToString() => words;
+
+    private static string Describe(string who, Reservation held) => string.Create(CultureInfo.InvariantCulture,
+        $"held by {who} for \"{held.Purpose}\" since {held.ReservedAt:u}, fencing token {held.FencingToken}");
 }

@@ -21,7 +21,7 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         return new ValueTask(WaitAsync(ending, settings.Current.ReleaseTimeout));
     }
 
-    /// <summary>The same on the calling thread; what fails is tried again behind it.</summary>
+    /// <summary>The same, blocking; what fails is tried again in the background.</summary>
     public void End(Holding holding)
     {
         if (!Keep(holding) || holding.Place.TryLeave(out _)) return;
@@ -47,9 +47,10 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         for (TimeSpan pause = FirstPause; !place.TryLeave(out Unused? unused); pause = Longer(pause))
         {
             bool released = await TryReleaseAsync(place, unused!, limit).ConfigureAwait(false);
-            if (released || timeProvider.GetElapsedTime(began) >= limit || unused!.Registration.IsDeclaredDead)
+            bool isDead = unused!.Registration.IsDeclaredDead;
+            if (released || isDead || timeProvider.GetElapsedTime(began) >= limit)
             {
-                if (!released) log.ReleasePutOff(place.NodeId, place.Purpose, unused!.FencingToken);
+                if (!released && !isDead) log.ReleasePutOff(place.NodeId, place.Purpose, unused.FencingToken);
                 place.Leave();
                 return;
             }

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Diagnostics.CodeAnalysis;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -35,7 +34,6 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     /// <param name="loggerFactory">Where the log goes; null for nowhere.</param>
     /// <exception cref="Microsoft.Extensions.Options.OptionsValidationException">A setting is out of bounds, or two
     /// contradict each other.</exception>
-    [Experimental(INodeLockRepository.DiagnosticId)]
     public TaskManager(INodeLockRepository repository, NodeLockOptions? options = null,
         TimeProvider? timeProvider = null, ILoggerFactory? loggerFactory = null)
         : this(repository, new LiveOptions(options ?? new NodeLockOptions()), timeProvider ?? TimeProvider.System,
@@ -53,7 +51,7 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
         this.log = log;
         telemetry = new Telemetry(meters, repository.Kind);
         background = new BackgroundWork(log);
-        waiters = new Waiters(settings, telemetry);
+        waiters = new Waiters(settings, telemetry, log);
         conductor = new Conductor(repository, settings, gates, background, telemetry, timeProvider, log);
         releases = new Releases(repository, settings, background, timeProvider, log);
     }
@@ -72,7 +70,7 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     /// <inheritdoc cref="AcquireAsync(NodeId, AcquireOptions, CancellationToken)" path="/exception"/>
     public ValueTask<TaskScope> AcquireAsync(NodeId nodeId, string purpose,
         CancellationToken cancellationToken = default) =>
-        AcquireAsync(nodeId, new AcquireOptions { Purpose = purpose }, cancellationToken);
+        AcquireAsync(NodeOf(nodeId), Text.Purpose(purpose, nameof(purpose)), retry: null, cancellationToken);
 
     /// <summary>Reserves a node, asking again while it is locked as the options say.</summary>
     /// <param name="nodeId">The node.</param>
@@ -86,54 +84,106 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     /// <exception cref="NodeNotFoundException">There is no such node.</exception>
     /// <exception cref="ReservationLostException">The node was reserved, but the answer came too late to be believed.
     /// </exception>
-    /// <exception cref="ConductorStoppingException">The process is shutting down.</exception>
+    /// <exception cref="ConductorStoppingException">The process is shutting down, or this is disposed.</exception>
     /// <exception cref="InvalidOperationException">The store is not set up; the message says what is missing.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="TimeoutException">The store did not answer within
     /// <see cref="NodeLockOptions.HeartbeatInterval"/>.</exception>
     /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed; the provider's own
     /// exception.</exception>
-    public async ValueTask<TaskScope> AcquireAsync(NodeId nodeId, AcquireOptions options,
+    public ValueTask<TaskScope> AcquireAsync(NodeId nodeId, AcquireOptions options,
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(options);
-        string purpose = Text.Purpose(options.Purpose, nameof(options));
-        ModeOf(options.Mode);
-        NodeId node = repository.Spell(nodeId.OrRefuseDefault(nameof(nodeId)));
-        NodeLockOptions current = settings.Current;
-        LockRetry lockRetry = options.Retry
-            ?? new LockRetry(current.NodeLockedRetryAttempts, current.NodeLockedRetryInterval);
-        cancellationToken.ThrowIfCancellationRequested();
-        conductor.ThrowIfStopping();
-
-        Place place = gates.Enter(node, purpose);
-        Acquisition acquisition = new(this, conductor, releases, repository, current, place, timeProvider, log);
-        AcquireRetry retry = new(acquisition, lockRetry, waiters, timeProvider, log);
-        return await RunAsync(acquisition, retry, cancellationToken).ConfigureAwait(false)
-            ?? throw new NodeLockedException(node, purpose, acquisition.Obstacle, retry.Attempts, retry.Elapsed);
+        RefuseUnknown(options.Mode);
+        return AcquireAsync(NodeOf(nodeId), Text.Purpose(options.Purpose, nameof(options)), options.Retry,
+            cancellationToken);
     }
 
-    /// <summary>Reserves a node if it is free now: one attempt, no wait.</summary>
+    /// <summary>
+    /// Reserves a node if it is free now: one attempt. It waits for the store's answer only, and no longer than a moment
+    /// where somebody's transaction has the node's row in hand.
+    /// </summary>
     /// <param name="nodeId">The node.</param>
     /// <param name="purpose">Why, in a few words: 1 to 500 characters.</param>
     /// <param name="mode">How it is taken.</param>
     /// <param name="cancellationToken">Ends the wait for the answer, never the holding.</param>
     /// <returns>The scope that holds the node; null when it is taken. When it is held or waited for in this process, the
     /// store is not even asked.</returns>
-    /// <inheritdoc cref="AcquireAsync(NodeId, AcquireOptions, CancellationToken)" path="/exception"/>
+    /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type, or the purpose is empty or
+    /// too long.</exception>
+    /// <exception cref="NodeNotFoundException">There is no such node.</exception>
+    /// <exception cref="ReservationLostException">The node was reserved, but the answer came too late to be believed.
+    /// </exception>
+    /// <exception cref="ConductorStoppingException">The process is shutting down, or this is disposed.</exception>
+    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is missing.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="TimeoutException">The store did not answer within
+    /// <see cref="NodeLockOptions.HeartbeatInterval"/>.</exception>
+    /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed; the provider's own
+    /// exception.</exception>
     public async ValueTask<TaskScope?> TryAcquireAsync(NodeId nodeId, string purpose,
         ReservationMode mode = ReservationMode.Exclusive, CancellationToken cancellationToken = default)
     {
+        RefuseUnknown(mode);
+        NodeId node = NodeOf(nodeId);
         Text.Purpose(purpose, nameof(purpose));
-        ModeOf(mode);
-        NodeId node = repository.Spell(nodeId.OrRefuseDefault(nameof(nodeId)));
         cancellationToken.ThrowIfCancellationRequested();
         conductor.ThrowIfStopping();
 
-        if (gates.TryEnter(node, purpose) is not { } place) return null;
-        Acquisition acquisition = new(this, conductor, releases, repository, settings.Current, place, timeProvider, log);
-        AcquireRetry once = new(acquisition, LockRetry.None, waiters, timeProvider, log);
-        return await RunAsync(acquisition, once, cancellationToken).ConfigureAwait(false);
+        return gates.TryEnter(node, purpose) is { } place
+            ? await RunAsync(Begin(place, settings.Current, LockRetry.None), cancellationToken).ConfigureAwait(false)
+            : null;
+    }
+
+    private async ValueTask<TaskScope> AcquireAsync(NodeId node, string purpose, LockRetry? retry,
+        CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        conductor.ThrowIfStopping();
+
+        NodeLockOptions current = settings.Current;
+        retry ??= new LockRetry(current.NodeLockedRetryAttempts, current.NodeLockedRetryInterval);
+        AcquireRetry acquire = Begin(gates.Enter(node, purpose), current, retry);
+        return await RunAsync(acquire, cancellationToken).ConfigureAwait(false) ?? throw acquire.Locked();
+    }
+
+    private AcquireRetry Begin(Place place, NodeLockOptions current, LockRetry retry) => new(
+        new Acquisition(this, conductor, releases, repository, current, place, timeProvider, log),
+        retry, waiters, timeProvider, log);
+
+    private async ValueTask<TaskScope?> RunAsync(AcquireRetry acquire, CancellationToken cancellationToken)
+    {
+        Acquisition acquisition = acquire.Acquisition;
+        Activity? activity = null;
+        string outcome = "failed";
+        TaskScope? scope = null;
+        try
+        {
+            activity = Telemetry.StartAcquire(acquisition.Place.NodeId, acquisition.Place.Purpose, repository.Kind);
+            scope = await acquire.ExecuteAsync(cancellationToken).ConfigureAwait(false);
+            outcome = scope is null ? "locked" : "acquired";
+            return scope;
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            outcome = "cancelled";
+            throw;
+        }
+        catch (Exception e)
+        {
+            activity?.SetStatus(ActivityStatusCode.Error, e.Message);
+            throw;
+        }
+        finally
+        {
+            if (scope is null)
+                background.Own(acquisition.GiveUpAsync(), $"giving up on node {acquisition.Place.NodeId}");
+            telemetry.Acquired(outcome, acquire.Elapsed, acquire.Attempts);
+            activity?.SetTag("nodelock.outcome", outcome).SetTag("nodelock.attempts", acquire.Attempts)
+                .SetTag("nodelock.token", scope?.FencingToken);
+            activity?.Dispose();
+        }
     }
 
     /// <summary>Who holds a node, why and since when; null when it is free.</summary>
@@ -141,14 +191,21 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     /// <param name="cancellationToken">Ends the query.</param>
     /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type.</exception>
     /// <exception cref="NodeNotFoundException">There is no such node, and the store knows which nodes exist.</exception>
+    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is missing.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed, or did not answer
+    /// within 30 seconds.</exception>
     public async ValueTask<Reservation?> GetReservationAsync(NodeId nodeId, CancellationToken cancellationToken = default)
     {
-        NodeId node = repository.Spell(nodeId.OrRefuseDefault(nameof(nodeId)));
-        return await repository.FindAsync(node, cancellationToken).ConfigureAwait(false);
+        return await repository.FindAsync(NodeOf(nodeId), cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>All reservations of this kind of node, by whichever conductor, in the order of their ids.</summary>
     /// <param name="cancellationToken">Ends the query.</param>
+    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is missing.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed, or did not answer
+    /// within 30 seconds.</exception>
     public async ValueTask<IReadOnlyList<Reservation>> ListReservationsAsync(
         CancellationToken cancellationToken = default) =>
         await repository.ListAsync(cancellationToken).ConfigureAwait(false);
@@ -171,7 +228,8 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
         settings.Dispose();
     }
 
-    internal static ILogger LogOf(ILoggerFactory? factory) => (factory ?? NullLoggerFactory.Instance).CreateLogger("NodeLock");
+    internal static ILogger LogOf(ILoggerFactory? factory) =>
+        new QuietLogger((factory ?? NullLoggerFactory.Instance).CreateLogger("NodeLock"));
 
     internal void Start() => conductor.Start();
 
@@ -202,17 +260,8 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
             holding.Registration.Holder, holding.LostBecause ?? Conductor.NotRenewed);
     }
 
-    internal void ReportDropped(Holding holding)
-    {
-        try
-        {
-            log.Dropped(holding.NodeId, holding.Purpose, holding.FencingToken);
-        }
-        // On the finalizer's thread, where an exception, as of a log that is closed already, would end the process.
-        catch (Exception)
-        {
-        }
-    }
+    internal void ReportDropped(Holding holding) =>
+        log.Dropped(holding.NodeId, holding.Purpose, holding.FencingToken);
 
     internal ValueTask EndAsync(Holding holding)
     {
@@ -230,43 +279,18 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
         conductor.UseEnded();
     }
 
-    private static void ModeOf(ReservationMode mode)
+    private static void RefuseUnknown(ReservationMode mode)
     {
         if (mode != ReservationMode.Exclusive)
             throw new ArgumentOutOfRangeException(nameof(mode), mode, "There is no such mode.");
     }
+
+    private NodeId NodeOf(NodeId nodeId) => repository.Spell(nodeId.OrRefuseDefault(nameof(nodeId)));
 
     private void EndUse(Holding holding)
     {
         holding.EndUse();
         holding.Registration.Drop(holding);
         telemetry.HoldEnded(conductor.Clock.Now - holding.HeldSince);
-    }
-
-    private async ValueTask<TaskScope?> RunAsync(Acquisition acquisition, AcquireRetry retry,
-        CancellationToken cancellationToken)
-    {
-        using Activity? activity = Telemetry.StartAcquire(acquisition.Place.NodeId, acquisition.Place.Purpose,
-            repository.Kind);
-        string outcome = "failed";
-        TaskScope? scope = null;
-        try
-        {
-            scope = await retry.ExecuteAsync(cancellationToken).ConfigureAwait(false);
-            outcome = scope is null ? "locked" : "acquired";
-            return scope;
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-        {
-            outcome = "cancelled";
-            throw;
-        }
-        finally
-        {
-            if (scope is null) background.Own(acquisition.GiveUpAsync(), $"giving up on node {acquisition.Place.NodeId}");
-            telemetry.Acquired(outcome, retry.Elapsed, retry.Attempts);
-            activity?.SetTag("nodelock.outcome", outcome).SetTag("nodelock.attempts", retry.Attempts)
-                .SetTag("nodelock.token", scope?.FencingToken);
-        }
     }
 }

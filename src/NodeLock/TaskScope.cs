@@ -75,7 +75,8 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
         return Interlocked.Exchange(ref disposed, 1) == 0 ? manager.EndAsync(holding) : default;
     }
 
-    /// <summary>Releases the node on the calling thread, without the thread pool. Prefer <see cref="DisposeAsync"/>.</summary>
+    /// <summary>Releases the node, blocking the calling thread but needing none of the thread pool. Prefer
+    /// <see cref="DisposeAsync"/>.</summary>
     public void Dispose()
     {
         GC.SuppressFinalize(this);

@@ -10,6 +10,13 @@ internal sealed class Telemetry
 
     private static readonly ActivitySource Activities = new(Name);
 
+    // From an acquire of a free node to a long hold; the usual default boundaries begin at 5.
+    private static readonly InstrumentAdvice<double> Seconds = new()
+    {
+        HistogramBucketBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
+            1800],
+    };
+
     private readonly KeyValuePair<string, object?> kind;
     private readonly Histogram<double> acquireDuration;
     private readonly Histogram<int> acquireAttempts;
@@ -23,12 +30,12 @@ internal sealed class Telemetry
     {
         this.kind = new KeyValuePair<string, object?>("nodelock.kind", kind);
         Meter meter = meters?.Create(Name) ?? Shared.Meter;
-        acquireDuration = meter.CreateHistogram<double>("nodelock.acquire.duration", "s",
-            "Time from an acquire to its outcome.");
+        acquireDuration = meter.CreateHistogram("nodelock.acquire.duration", "s",
+            "Time from an acquire to its outcome.", advice: Seconds);
         acquireAttempts = meter.CreateHistogram<int>("nodelock.acquire.attempts", "{attempt}",
             "Attempts that an acquire made, the first included.");
-        holdDuration = meter.CreateHistogram<double>("nodelock.hold.duration", "s",
-            "Time from the grant of a node to the dispose of its task scope.");
+        holdDuration = meter.CreateHistogram("nodelock.hold.duration", "s",
+            "Time from the grant of a node to the dispose of its task scope.", advice: Seconds);
         held = meter.CreateUpDownCounter<int>("nodelock.held", "{node}", "Nodes that task scopes hold.");
         waiting = meter.CreateUpDownCounter<int>("nodelock.waiting", "{acquire}", "Acquires that wait for a node.");
         lost = meter.CreateCounter<int>("nodelock.lost", "{node}", "Nodes lost while a task scope held them.");

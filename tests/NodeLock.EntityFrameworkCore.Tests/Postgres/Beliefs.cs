@@ -23,9 +23,14 @@ public sealed class Beliefs(string process, TextWriter? sink = null)
     public static long Now() => Stopwatch.GetTimestamp();
 
     /// <summary>The acquire has returned this scope.</summary>
+    /// <remarks>
+    /// Where the process may be paused at any moment, the scope must have been asked as well, and the belief begins at
+    /// a time before that; else it begins now.
+    /// </remarks>
     public void Begin(
-        string node, string scopeId, string holder, long token, BeliefMode mode = BeliefMode.Exclusive)
-        => Write(new BeliefLine(BeliefLine.Begin, Now(), Name(scopeId), node, holder, token, mode));
+        string node, string scopeId, string holder, long token, BeliefMode mode = BeliefMode.Exclusive,
+        long? askedAfter = null)
+        => Write(new BeliefLine(BeliefLine.Begin, askedAfter ?? Now(), Name(scopeId), node, holder, token, mode));
 
     /// <summary>The scope still says that it has the node: it was asked after this moment.</summary>
     public void Confirm(string scopeId, long askedAfter)

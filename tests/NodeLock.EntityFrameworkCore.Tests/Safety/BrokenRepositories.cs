@@ -1,0 +1,105 @@
+using Npgsql;
+
+namespace NodeLock.Tests.Safety;
+
+/// <summary>A repository that is right but for what is overridden.</summary>
+internal abstract class BrokenRepository(INodeLockRepository right, string connectionString) : INodeLockRepository
+{
+    public string Kind => right.Kind;
+
+    public string Location => right.Location;
+
+    public HeartbeatPace Pace => right.Pace;
+
+    public NodeId Spell(NodeId nodeId) => right.Spell(nodeId);
+
+    public abstract ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit);
+
+    public virtual ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
+        right.ReleaseAsync(holder, held, timeLimit);
+
+    public void Release(string holder, HeldNode held, TimeSpan timeLimit) => right.Release(holder, held, timeLimit);
+
+    public ValueTask<Reservation?> FindAsync(NodeId nodeId, CancellationToken cancellationToken) =>
+        right.FindAsync(nodeId, cancellationToken);
+
+    public ValueTask<IReadOnlyList<Reservation>> ListAsync(CancellationToken cancellationToken) =>
+        right.ListAsync(cancellationToken);
+
+    public IConductorStore Connect(TimeSpan timeLimit) => right.Connect(timeLimit);
+
+    /// <summary>The token that a statement returns; null when it changed nothing.</summary>
+    protected async Task<long?> TryTakeAsync(string sql, ReserveRequest request)
+    {
+        await using NpgsqlConnection connection = new(connectionString);
+        await connection.OpenAsync();
+        await using NpgsqlCommand make = new(
+            "insert into nodelock_nodes (id) values ($1) on conflict do nothing", connection)
+        {
+            Parameters = { new() { Value = request.NodeId.ToString() } },
+        };
+        await make.ExecuteNonQueryAsync();
+        await using NpgsqlCommand take = new(sql, connection)
+        {
+            Parameters =
+            {
+                new() { Value = request.NodeId.ToString() },
+                new() { Value = request.Holder },
+                new() { Value = request.Purpose },
+            },
+        };
+        return (long?)await take.ExecuteScalarAsync();
+    }
+
+    protected async Task<ReserveAnswer> AnswerAsync(ReserveRequest request, long? token)
+    {
+        if (token is { } granted)
+            return new ReserveAnswer.Granted(granted, DateTimeOffset.UtcNow, null);
+        return await right.FindAsync(request.NodeId, CancellationToken.None) is { } reservation
+            ? new ReserveAnswer.Taken(reservation)
+            : new ReserveAnswer.RowInHand();
+    }
+}
+
+/// <inheritdoc cref="RepositoryFault.CheckThenAct"/>
+internal sealed class CheckThenActRepository(INodeLockRepository right, string connectionString)
+    : BrokenRepository(right, connectionString)
+{
+    private const string Take =
+        """
+        update nodelock_nodes set reservation = $2, reservation_purpose = $3, reserved_at = clock_timestamp(),
+          reservation_token = greatest(nextval('nodelock_fencing_token'), reservation_token + 1)
+        where id = $1 returning reservation_token
+        """;
+
+    public override async ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit)
+    {
+        Reservation? current = await FindAsync(request.NodeId, CancellationToken.None);
+        long? token = current is null || current.Holders[0] == request.Holder ? await TryTakeAsync(Take, request) : null;
+        return await AnswerAsync(request, token);
+    }
+}
+
+/// <inheritdoc cref="RepositoryFault.TokenResetOnRelease"/>
+internal sealed class TokenResetRepository(INodeLockRepository right, string connectionString)
+    : BrokenRepository(right, connectionString)
+{
+    private const string Take =
+        """
+        update nodelock_nodes set reservation = $2, reservation_purpose = $3, reserved_at = clock_timestamp(),
+          reservation_token = reservation_token + 1
+        where id = $1 and reservation is null returning reservation_token
+        """;
+
+    private const string Reset =
+        """
+        update nodelock_nodes set reservation = null, reservation_purpose = $3, reservation_token = 0
+        where id = $1 and reservation = $2 returning reservation_token
+        """;
+
+    public override async ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit) =>
+        await AnswerAsync(request, await TryTakeAsync(Take, request));
+
+    public override async ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
+        await TryTakeAsync(Reset, new ReserveRequest(held.NodeId, holder, held.FencingToken, ""));
+}

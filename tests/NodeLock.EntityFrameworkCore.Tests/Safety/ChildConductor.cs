@@ -1,0 +1,176 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
+using NodeLock.Tests.Postgres;
+
+namespace NodeLock.Tests.Safety;
+
+/// <summary>
+/// A conductor in a process of its own, spoken to in lines: <c>acquire n</c>, <c>acquire-many n 1000</c>,
+/// <c>ensure n</c>, <c>release n</c>, <c>status</c>, <c>work 3 20 a,b,c</c>, <c>rest</c>, <c>starve</c>, <c>feed</c>.
+/// Each is answered by a line; it ends when its input does. One thread reads, acts and answers, so that a starved thread
+/// pool does not keep it from answering.
+/// </summary>
+internal sealed class ChildConductor : IDisposable
+{
+    public const string Verb = "conductor";
+
+    /// <summary>Before each answer, to tell it from what is said in between.</summary>
+    public const string Answer = "> ";
+
+    private readonly LocalConductor conductor;
+    private readonly TextWriter output;
+    private readonly ConcurrentDictionary<string, TaskScope> scopes = new();
+    private readonly CancellationTokenSource resting = new();
+    private readonly ManualResetEventSlim fed = new();
+    private Workload? workload;
+    private Task working = Task.CompletedTask;
+    private int losses;
+    private int starving;
+    private volatile bool probeRan;
+
+    private ChildConductor(LocalConductor conductor, TextWriter output)
+    {
+        this.conductor = conductor;
+        this.output = output;
+    }
+
+    /// <returns>The exit code of the process, once its parent has closed its input.</returns>
+    public static int Run(string settings)
+    {
+        LocalConductor started = LocalConductor.StartAsync(ConductorSettings.Parse(settings), Console.Error)
+            .GetAwaiter().GetResult();
+        using ChildConductor child = new(started, Console.Out); // synchronized, and flushed after each line
+        Console.WriteLine(Answer + "ready");
+        while (Console.In.ReadLine() is { } command)
+        {
+            try
+            {
+                Console.WriteLine(Answer + child.Obey(command.Split(' ')));
+            }
+            // The parent is told, and its test fails.
+            catch (Exception e)
+            {
+                Console.WriteLine($"{Answer}failed {e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}");
+            }
+        }
+
+        // Not disposed: whoever closes the input without a word means the process to be gone.
+        return 0;
+    }
+
+    public void Dispose()
+    {
+        resting.Dispose();
+        fed.Dispose();
+    }
+
+    private string Obey(string[] command) => command switch
+    {
+        ["acquire", var node] => Acquire(node),
+        ["acquire-many", var prefix, var count] => AcquireMany(prefix, Number(count)),
+        ["ensure", var node] => Ensure(node),
+        ["release", var node] => Release(node),
+        ["status"] => $"status {conductor.Manager.Holder} {scopes.Count} {Volatile.Read(ref losses)}",
+        ["work", var workers, var hold, var nodes] => Work(Number(workers), Number(hold), nodes.Split(',')),
+        ["work-unguarded", var workers, var hold, var nodes] =>
+            Work(Number(workers), Number(hold), nodes.Split(','), isGuarded: false),
+        ["rest"] => Rest(),
+        ["starve"] => Starve(),
+        ["feed"] => Feed(),
+        _ => throw new InvalidOperationException($"Unknown: {string.Join(' ', command)}"),
+    };
+
+    private static int Number(string text) => int.Parse(text, CultureInfo.InvariantCulture);
+
+    private string Acquire(string node)
+    {
+        AcquireAsync(node).GetAwaiter().GetResult();
+        return $"acquired {node} {scopes[node].FencingToken}";
+    }
+
+    private string AcquireMany(string prefix, int count)
+    {
+        Parallel.ForEachAsync(Enumerable.Range(1, count), new ParallelOptions { MaxDegreeOfParallelism = 32 },
+            async (number, _) => await AcquireAsync($"{prefix}{number}")).GetAwaiter().GetResult();
+        return $"acquired {count}";
+    }
+
+    private async Task AcquireAsync(string node)
+    {
+        TaskScope scope = await conductor.Manager.AcquireAsync(new NodeId(node), "work in a child");
+        scopes[node] = scope;
+        scope.Lost.UnsafeRegister(_ =>
+        {
+            Interlocked.Increment(ref losses);
+            output.WriteLine($"lost {node} {Stopwatch.GetTimestamp()}");
+        }, null);
+    }
+
+    private string Ensure(string node)
+    {
+        try
+        {
+            scopes[node].EnsureHeld();
+            return $"held {node}";
+        }
+        catch (ReservationLostException)
+        {
+            return $"not-held {node}";
+        }
+    }
+
+    private string Release(string node)
+    {
+        scopes.TryRemove(node, out TaskScope? scope);
+        scope!.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        return $"released {node}";
+    }
+
+    private string Work(int workers, int hold, string[] nodes, bool isGuarded = true)
+    {
+        Beliefs beliefs = new($"{Environment.ProcessId}", output);
+        string direct = conductor.Settings.DirectConnectionString ?? conductor.Settings.ConnectionString;
+        Counters counters = new(direct);
+        workload = new Workload(conductor.Manager, counters, beliefs, nodes, TimeSpan.FromMilliseconds(hold), isGuarded);
+        working = workload.RunAsync(workers, resting.Token);
+        return "working";
+    }
+
+    private string Rest()
+    {
+        resting.Cancel();
+        working.GetAwaiter().GetResult();
+        return $"rested {JsonSerializer.Serialize(workload!.Outcomes)}";
+    }
+
+    /// <summary>Blocks every thread that the pool has, and may have.</summary>
+    private string Starve()
+    {
+        const int Blockers = 200;
+        ThreadPool.GetMinThreads(out int threads, out int completionThreads);
+        if (!ThreadPool.SetMaxThreads(threads, completionThreads))
+            throw new InvalidOperationException("The pool's size could not be limited.");
+        for (int i = 0; i < Blockers; i++)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(_ =>
+            {
+                Interlocked.Increment(ref starving);
+                fed.Wait();
+            }, null);
+        }
+
+        ThreadPool.UnsafeQueueUserWorkItem(_ => probeRan = true, null);
+        SpinWait.SpinUntil(() => Volatile.Read(ref starving) >= threads);
+        return $"starving {threads}";
+    }
+
+    private string Feed()
+    {
+        bool ranTooEarly = probeRan;
+        fed.Set();
+        SpinWait.SpinUntil(() => probeRan);
+        return ranTooEarly ? "fed though-not-starved" : "fed at-last";
+    }
+}

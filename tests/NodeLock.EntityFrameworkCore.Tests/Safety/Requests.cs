@@ -1,0 +1,24 @@
+using NodeLock.Tests.Postgres;
+
+namespace NodeLock.Tests.Safety;
+
+/// <summary>Tells the statements of a conductor apart as they pass the proxy.</summary>
+internal static class Requests
+{
+    public static bool IsReserve(this ProxiedRequest request) => request.Contains("decided as materialized");
+
+    public static bool IsReserveOf(this ProxiedRequest request, NodeId node) =>
+        request.IsReserve() && request.Contains(node.ToString());
+
+    public static bool IsRelease(this ProxiedRequest request) =>
+        request.Contains("n.reservation_token = $3 and settings.row_wait");
+
+    public static bool IsReleaseOf(this ProxiedRequest request, NodeId node) =>
+        request.IsRelease() && request.Contains(node.ToString());
+
+    public static bool IsRenewal(this ProxiedRequest request) => request.Contains("returning c.heartbeat_at");
+
+    /// <summary>The heartbeat's release of what nobody uses.</summary>
+    public static bool IsGivingBack(this ProxiedRequest request) => request.Contains("unnest($1, $2)")
+        && request.Contains("skip locked");
+}

@@ -1,0 +1,100 @@
+using System.Collections.Concurrent;
+using System.Data.Common;
+using System.Globalization;
+using NodeLock.Tests.Postgres;
+
+namespace NodeLock.Tests.Safety;
+
+/// <summary>
+/// Workers that want a few nodes all the time: each acquires one, believes in it for a moment, counts, and releases it.
+/// </summary>
+/// <remarks>
+/// Where processes are paused, the counter is to be guarded by the token: a plain write of a process that was paused
+/// before it may rightly come too late, since there is nothing to hold it back.
+/// </remarks>
+internal sealed class Workload(
+    TaskManager manager, Counters counters, Beliefs beliefs, string[] nodes, TimeSpan hold, bool isGuarded)
+{
+    private const int Steps = 3;
+
+    // Few attempts, so that a worker soon goes on to another node.
+    private static readonly LockRetry Retry = new(4, TimeSpan.FromMilliseconds(50));
+
+    private readonly ConcurrentDictionary<string, int> outcomes = new();
+    private int scopes;
+
+    /// <summary>How often what happened: "used", "lost", and the names of exceptions.</summary>
+    public IReadOnlyDictionary<string, int> Outcomes => outcomes;
+
+    public async Task RunAsync(int workers, CancellationToken stop)
+    {
+        await Task.WhenAll(Enumerable.Range(0, workers).Select(_ => Task.Run(() => WorkAsync(stop))));
+    }
+
+    private async Task WorkAsync(CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            try
+            {
+                await UseAsync(nodes[Random.Shared.Next(nodes.Length)]);
+            }
+            // Answers that a caller must expect when processes, connections and backends are killed.
+            catch (Exception e) when (e is NodeLockedException or ReservationLostException or DbException
+                or TimeoutException)
+            {
+                Count(e.GetType().Name);
+            }
+        }
+    }
+
+    private async Task UseAsync(string node)
+    {
+        await using TaskScope scope = await manager.AcquireAsync(
+            new NodeId(node), new AcquireOptions { Purpose = "count", Retry = Retry });
+        string id = Interlocked.Increment(ref scopes).ToString(CultureInfo.InvariantCulture);
+        if (!Believes(scope, id, isFirst: true))
+            return;
+        long count = await counters.ReadAsync(node);
+        for (int step = 0; step < Steps; step++)
+        {
+            await Task.Delay(hold / Steps);
+            if (!Believes(scope, id))
+                return;
+        }
+
+        if (isGuarded)
+            await counters.WriteGuardedAsync(node, count + 1, scope.FencingToken);
+        else
+            await counters.WriteAsync(node, count + 1, scope.FencingToken);
+        if (Believes(scope, id))
+            Count("used");
+    }
+
+    /// <summary>
+    /// Notes the belief with a time before the question. A process may be paused after any answer, so that nothing is
+    /// noted that was not asked for: the belief is over with the last "yes".
+    /// </summary>
+    private bool Believes(TaskScope scope, string id, bool isFirst = false)
+    {
+        long askedAfter = Beliefs.Now();
+        try
+        {
+            scope.EnsureHeld();
+        }
+        catch (ReservationLostException)
+        {
+            Count("lost");
+            beliefs.Lose(id);
+            return false;
+        }
+
+        if (isFirst)
+            beliefs.Begin(scope.NodeId.ToString(), id, manager.Holder, scope.FencingToken, askedAfter: askedAfter);
+        else
+            beliefs.Confirm(id, askedAfter);
+        return true;
+    }
+
+    private void Count(string outcome) => outcomes.AddOrUpdate(outcome, 1, (_, count) => count + 1);
+}
