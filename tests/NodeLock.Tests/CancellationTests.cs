@@ -146,7 +146,13 @@ public sealed class CancellationTests : IAsyncDisposable
                 return answer;
             },
         };
-        TaskManager manager = world.NewManager(way, new NodeLockOptions { MaxWaiters = 4000 });
+        TaskManager manager = world.NewManager(way, new NodeLockOptions
+        {
+            MaxWaiters = 4000,
+            // So long that no answer is late, however far the clock is ahead of the thread pool.
+            LeaseDuration = TimeSpan.FromDays(1),
+            HeartbeatInterval = TimeSpan.FromHours(8),
+        });
         int[] holders = new int[5];
         int acquired = 0;
         int cancelled = 0;

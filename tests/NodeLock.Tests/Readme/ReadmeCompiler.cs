@@ -29,6 +29,7 @@ internal sealed class ReadmeCompiler
                 protected static IConfiguration configuration = null!;
                 protected static IHostApplicationBuilder builder = null!;
                 protected static IServiceProvider serviceProvider = null!;
+                protected static string connectionString = "";
                 protected static TaskManager taskManager = null!;
                 protected static TaskScope task = null!;
                 protected static CancellationToken cancellationToken = default;
