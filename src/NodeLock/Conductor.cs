@@ -46,7 +46,8 @@ internal sealed class Conductor
         Heartbeat heartbeat = new(this, repository, options, gates, log);
         // Two threads: the second one makes no calls to the store, so that scopes hear of the loss in time while a
         // renewal hangs.
-        heart = Pacemaker.Create("NodeLock heartbeat", heartbeat.Beat, heartbeat.BeatLast, repository.Pace, timeProvider);
+        heart = Pacemaker.Create("NodeLock heartbeat", heartbeat.Beat, heartbeat.BeatLast, repository.Pace,
+            timeProvider);
         watch = Pacemaker.Create("NodeLock trust window", Watch, () => { }, repository.Pace, timeProvider);
     }
 
@@ -138,7 +139,8 @@ internal sealed class Conductor
         return next;
     }
 
-    /// <summary>A name that was not answered for is not used again: it may be in the store, and will expire there.</summary>
+    /// <summary>A name that was not answered for is not used again: it may be in the store, and will expire
+    /// there.</summary>
     public Registration Redraw()
     {
         Registration next = Draw();

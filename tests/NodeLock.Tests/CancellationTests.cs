@@ -131,7 +131,8 @@ public sealed class CancellationTests : IAsyncDisposable
         goOn.Set();
     }
 
-    /// <remarks>Answers, cancellations and hand-overs meet in every order; each grant is returned or released.</remarks>
+    /// <remarks>Answers, cancellations and hand-overs meet in every order; each grant is returned or
+    /// released.</remarks>
     [Fact]
     public async Task Thousands_of_cancellations_at_random_moments_leave_nothing_reserved()
     {

@@ -25,7 +25,8 @@ internal static class PublicApi
         return text.ToString();
     }
 
-    /// <summary>The lines of a print, each member's with its type before it, so that two prints can be compared.</summary>
+    /// <summary>The lines of a print, each member's with its type before it, so that two prints can be
+    /// compared.</summary>
     public static IReadOnlyList<string> Lines(string print)
     {
         string type = "";

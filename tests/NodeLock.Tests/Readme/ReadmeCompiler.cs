@@ -8,9 +8,9 @@ namespace NodeLock.Tests.Readme;
 /// <summary>Compiles blocks of C# as a reader would: put into a program of their own.</summary>
 /// <remarks>
 /// A block may hold using directives, then statements, then type declarations, each part as it likes; or members of a
-/// class (a <c>DbContext</c> where there is one), as when it shows what to override. Statements stand in an async method and may use, without declaring
-/// them, the names of <see cref="Surroundings"/>; a block that declares such a name itself means its own. Every block
-/// may use the types that blocks before it, in the same file, declare.
+/// class (a <c>DbContext</c> where there is one), as when it shows what to override. Statements stand in an async
+/// method and may use, without declaring them, the names of <see cref="Surroundings"/>; a block that declares such a
+/// name itself means its own. Every block may use the types that blocks before it, in the same file, declare.
 /// </remarks>
 internal sealed class ReadmeCompiler
 {
