@@ -47,9 +47,6 @@ internal sealed class ContextLease(DbContext context, AsyncServiceScope? scope) 
 
     public ValueTask DisposeAsync() => scope?.DisposeAsync() ?? context.DisposeAsync();
 
-    public void Dispose()
-    {
-        if (scope is { } owned) owned.Dispose();
-        else context.Dispose();
-    }
+    /// <summary>Also where a scope holds what can only be disposed asynchronously.</summary>
+    public void Dispose() => DisposeAsync().AsTask().GetAwaiter().GetResult();
 }

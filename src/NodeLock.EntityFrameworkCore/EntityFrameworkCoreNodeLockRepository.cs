@@ -21,6 +21,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     private readonly ReservationSql sql;
     private readonly ConductorSql conductorSql;
     private readonly Statements statements;
+    private volatile bool isChecked;
 
     /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the
     /// kind.</exception>
@@ -108,7 +109,18 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         using ContextLease lease = contexts.Lease();
         NpgsqlConnection connection = PostgresConductorStore.Open(
             (NpgsqlConnection)lease.Context.Database.GetDbConnection(), timeLimit);
-        return PostgresConductorStore.Checked(connection, model, sql, conductorSql, timeLimit);
+        try
+        {
+            // Once: what is held must not be lost because of what somebody changes while it is.
+            if (!isChecked) SchemaSql.Demand(connection, model);
+            isChecked = true;
+            return new PostgresConductorStore(connection, model, sql, conductorSql, timeLimit);
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
     }
 
     private static TimeSpan QueryLimit => TimeSpan.FromSeconds(30);
@@ -116,6 +128,9 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     private static string LocationOf(DbContext context)
     {
         NpgsqlConnectionStringBuilder settings = new(context.Database.GetConnectionString());
+        if (settings.Multiplexing)
+            throw new InvalidOperationException($"{context.GetType().Name} uses Multiplexing=true, with which Npgsql "
+                + "runs no transactions that are begun in SQL; NodeLock needs a connection string without it.");
         return $"PostgreSQL at {settings.Host}:{settings.Port}, database {settings.Database}";
     }
 

@@ -96,6 +96,13 @@ internal static class SchemaSql
         return problems;
     }
 
+    /// <exception cref="InvalidOperationException">The database lacks something; the message says what to
+    /// do.</exception>
+    public static void Demand(NpgsqlConnection connection, ReservationModel model)
+    {
+        if (Check(connection, model) is { Count: > 0 } problems) throw Refused(model.ContextName, problems);
+    }
+
     /// <summary>The exception for what <see cref="Check"/> found.</summary>
     public static InvalidOperationException Refused(
         string contextName, IReadOnlyList<string> problems, Exception? cause = null) => new(

@@ -95,6 +95,8 @@ internal sealed class Statements(ContextSource contexts, string contextName)
 
     private static async Task<List<T>> OnceAsync<T>(DbContext context, Statement<T> statement)
     {
+        // An execution strategy may come back long after anybody waits for this.
+        if (statement.IsOver) throw new NpgsqlException($"Given up after {statement.TimeLimit}.");
         await context.Database.OpenConnectionAsync(statement.Ends).ConfigureAwait(false);
         try
         {

@@ -98,6 +98,7 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
         // Ticks that went by unused (a slow store, a machine asleep) are not made up for by a burst of tries.
         long due = (long)(Elapsed / retry.Interval) + 1;
         Attempts = (int)Math.Clamp(due, Attempts + 1L, retry.MaxAttempts);
+        if (!acquisition.Place.IsFirst) acquisition.Place.PromptFirst(retry.Interval, timeProvider);
     }
 
     private void ReportLongWait()

@@ -81,6 +81,7 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
     private async ValueTask<ReserveAnswer> AskAsync(Registration registration, CancellationToken cancellationToken)
     {
         ReserveRequest request = new(place.NodeId, registration.Holder, place.KnownToken(registration), place.Purpose);
+        place.Asks(timeProvider);
         ValueTask<ReserveAnswer> answer = repository.ReserveAsync(request, options.HeartbeatInterval);
         if (answer.IsCompleted) return await answer.ConfigureAwait(false);
 
@@ -107,6 +108,7 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
         if (registration.TryHold(holding)) return manager.Granted(holding, granted.TakenOverFrom);
 
         place.Keep(new Unused(registration, granted.FencingToken));
+        conductor.ThrowIfStopping();
         throw new ReservationLostException(place.NodeId, place.Purpose, granted.FencingToken, registration.Holder,
             "the answer came when the lease was no longer certain");
     }

@@ -133,9 +133,9 @@ internal sealed class Conductor
         Registration dead = Current;
         Registration next = Draw();
         Volatile.Write(ref current, next);
-        log.DeclaredDead(dead.Holder, next.Holder);
         Lose(dead.End(declaredDead: true), "its conductor was declared dead");
         gates.Lapse(dead);
+        log.DeclaredDead(dead.Holder, next.Holder);
         return next;
     }
 
@@ -202,7 +202,8 @@ internal sealed class Conductor
         await heart.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Lose(Current.End(declaredDead: false), "its conductor has stopped");
-        await watch.StopAsync().ConfigureAwait(false);
+        await watch.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         log.Stopped(Name, Current.Holder);
     }
 

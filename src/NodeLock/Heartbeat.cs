@@ -45,10 +45,10 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         Registration registration = conductor.Current;
         try
         {
-            if (registered && registration.Holdings().Length == 0)
+            if (registered && registration.TryEndIdle())
             {
                 store ??= repository.Connect(options.ReleaseTimeout);
-                GiveBack(registration, store);
+                GiveBack(registration, store, nextBeat: TimeSpan.MaxValue);
                 if (!store.Leave(registration.Holder)) log.StillNamed(registration.Holder);
             }
         }
@@ -71,8 +71,8 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
             TimeSpan sentAt = conductor.Clock.Now;
             if (connection.Renew(registration.Holder, options.LeaseDuration) is { } storeClock)
             {
-                housekeeping.Renewed(sentAt, storeClock);
                 conductor.Confirmed(registration, sentAt);
+                housekeeping.Renewed(sentAt, storeClock);
                 return registration;
             }
 
@@ -105,14 +105,16 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         return registration;
     }
 
-    /// <summary>What follows a renewal. None of it is so urgent as the next renewal, and a failure here takes nothing
-    /// from the last one.</summary>
+    /// <summary>
+    /// What follows a renewal. A failure here takes nothing from that, and no statement is begun when the next renewal
+    /// is due: with the one that may be under way then, it is late by one interval, which the trust window allows.
+    /// </summary>
     private void LookAfter(Registration registration, IConductorStore connection, TimeSpan nextBeat)
     {
         try
         {
             FindLost(registration, connection);
-            if (conductor.Clock.Now < nextBeat) GiveBack(registration, connection);
+            if (conductor.Clock.Now < nextBeat) GiveBack(registration, connection, nextBeat);
             if (conductor.Clock.Now < nextBeat) housekeeping.Run(registration, connection, nextBeat);
         }
         catch (Exception e)
@@ -135,7 +137,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
     /// releases failed. Under the gate and by exactly the token read: a reservation that is just being made, or has
     /// been made since, has its caller in line or another token.
     /// </summary>
-    private void GiveBack(Registration registration, IConductorStore connection)
+    private void GiveBack(Registration registration, IConductorStore connection, TimeSpan nextBeat)
     {
         List<Place> places = [];
         List<HeldNode> unused = [];
@@ -149,7 +151,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
                 unused.Add(named);
             }
 
-            if (unused.Count == 0) return;
+            if (unused.Count == 0 || conductor.Clock.Now >= nextBeat) return;
             connection.Release(registration.Holder, unused);
             log.GaveBack(unused.Count, registration.Holder);
         }

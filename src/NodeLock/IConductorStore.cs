@@ -30,8 +30,10 @@ public interface IConductorStore : IDisposable
     void Release(string holder, IReadOnlyList<HeldNode> held);
 
     /// <summary>Declares dead every other conductor of this kind whose lease is over.</summary>
+    /// <param name="holder">The conductor that asks.</param>
+    /// <param name="notAfter">Nobody is, when the store's clock has come to this: it jumped.</param>
     /// <returns>The holders that were declared dead by this call.</returns>
-    IReadOnlyList<string> DeclareDead(string holder);
+    IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter);
 
     /// <summary>Frees nodes of conductors that are fenced or have left, a batch at a time.</summary>
     /// <returns>How many were freed; 0 when none is left but those in somebody's hand.</returns>

@@ -7,9 +7,8 @@ namespace NodeLock;
 /// <param name="last">Run once, after the last step.</param>
 internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
 {
-    protected Func<TimeSpan> Step => step;
-
-    protected Action Last => last;
+    // Steps do not throw; should one do so all the same, a conductor that tries again is better than a dead process.
+    private static readonly TimeSpan AfterFault = TimeSpan.FromSeconds(1);
 
     public static Pacemaker Create(string name, Func<TimeSpan> step, Action last, HeartbeatPace pace,
         TimeProvider timeProvider) => pace switch
@@ -25,6 +24,30 @@ internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
 
     /// <summary>Lets the step that is under way end, runs the last one, and is done when that has ended.</summary>
     public abstract Task StopAsync();
+
+    private TimeSpan Step()
+    {
+        try
+        {
+            return step();
+        }
+        catch (Exception)
+        {
+            return AfterFault;
+        }
+    }
+
+    private void Last()
+    {
+        try
+        {
+            last();
+        }
+        catch (Exception)
+        {
+            // It was the last thing to do; the lease ends by itself.
+        }
+    }
 
     private sealed class ThreadPacemaker(string name, Func<TimeSpan> step, Action last) : Pacemaker(step, last)
     {

@@ -184,7 +184,7 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
             telemetry.Acquired(outcome, acquire.Elapsed, acquire.Attempts);
             activity?.SetTag("nodelock.outcome", outcome).SetTag("nodelock.attempts", acquire.Attempts)
                 .SetTag("nodelock.token", scope?.FencingToken);
-            activity?.Dispose();
+            Telemetry.Stop(activity);
         }
     }
 
