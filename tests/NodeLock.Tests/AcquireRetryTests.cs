@@ -213,14 +213,19 @@ public sealed class AcquireRetryTests : IAsyncDisposable
 
         Task<TaskScope> oneTooMany = narrow.AcquireAsync(2, "test").AsTask();
         Assert.True(oneTooMany.IsCompleted);
-        Assert.Equal(1, (await Assert.ThrowsAsync<NodeLockedException>(() => oneTooMany)).Attempts);
+        NodeLockedException e = await Assert.ThrowsAsync<NodeLockedException>(() => oneTooMany);
+        Assert.Equal((1, true), (e.Attempts, e.IsTurnedAway));
+        Assert.Contains("as many acquires wait already as MaxWaiters allows", e.Message);
+        await Assert.ThrowsAsync<NodeLockedException>(() => narrow.AcquireAsync(2, "test").WithinLimit());
+        Assert.Contains("(1)", Assert.Single(world.Log.With(11)).Message);
 
         world.Time.Advance(World.Second * 2);
         await Assert.ThrowsAsync<NodeLockedException>(() => waiting.WithinLimit());
         Task<TaskScope> next = narrow.AcquireAsync(2, "test").AsTask();
         Assert.False(next.IsCompleted);
         world.Time.Advance(World.Second * 2);
-        Assert.Equal(3, (await Assert.ThrowsAsync<NodeLockedException>(() => next.WithinLimit())).Attempts);
+        e = await Assert.ThrowsAsync<NodeLockedException>(() => next.WithinLimit());
+        Assert.Equal((3, false), (e.Attempts, e.IsTurnedAway));
     }
 
     [Fact]

@@ -115,7 +115,7 @@ public sealed class CancellationTests : IAsyncDisposable
         StoreWithFaults way = new(world.Memory)
         {
             Pace = HeartbeatPace.OwnThread,
-            BeforeLine = _ =>
+            BeforeStatement = _ =>
             {
                 hangs.Set();
                 goOn.Wait(Eventually.Limit);
@@ -131,8 +131,7 @@ public sealed class CancellationTests : IAsyncDisposable
         goOn.Set();
     }
 
-    /// <remarks>Answers, cancellations and hand-overs meet in every order; each grant is returned or
-    /// released.</remarks>
+    /// <remarks>Answers, cancellations and hand-overs meet in every order; no grant may be dropped.</remarks>
     [Fact]
     public async Task Thousands_of_cancellations_at_random_moments_leave_nothing_reserved()
     {

@@ -42,6 +42,18 @@ internal static class ApiNames
     public static string GenericArguments(MethodInfo method) =>
         method.IsGenericMethod ? $"<{string.Join(", ", method.GetGenericArguments().Select(Of))}>" : "";
 
+    public static string Constraints(MethodInfo method) => string.Concat((method.IsGenericMethod
+            ? method.GetGenericArguments() : []).Select(a => (a.Name, Must: string.Join(", ", Constraints(a))))
+        .Where(c => c.Must != "").Select(c => $" where {c.Name} : {c.Must}"));
+
+    private static IEnumerable<string> Constraints(Type argument)
+    {
+        GenericParameterAttributes kinds = argument.GenericParameterAttributes;
+        if (kinds.HasFlag(GenericParameterAttributes.ReferenceTypeConstraint)) yield return "class";
+        foreach (Type type in argument.GetGenericParameterConstraints()) yield return Of(type);
+        if (kinds.HasFlag(GenericParameterAttributes.DefaultConstructorConstraint)) yield return "new()";
+    }
+
     private static string WithArguments(Type type) =>
         Simple(type) + (type.IsGenericType ? $"<{string.Join(", ", type.GetGenericArguments().Select(Of))}>" : "");
 }

@@ -19,14 +19,14 @@ internal static class PublicApi
         {
             if (text.Length > 0) text.Append('\n');
             text.Append(Experimental(type)).Append(Head(type)).Append('\n');
-            foreach (string member in Members(type).Order(StringComparer.Ordinal)) text.Append("    ").Append(member).Append('\n');
+            foreach (string member in Members(type).Order(StringComparer.Ordinal))
+                text.Append("    ").Append(member).Append('\n');
         }
 
         return text.ToString();
     }
 
-    /// <summary>The lines of a print, each member's with its type before it, so that two prints can be
-    /// compared.</summary>
+    /// <summary>The lines of a print, each member's with its type before it, to compare with another's.</summary>
     public static IReadOnlyList<string> Lines(string print)
     {
         string type = "";
@@ -73,9 +73,10 @@ internal static class PublicApi
             .Where(c => !IsCopyConstructor(c))
             .Select(c => $"{Experimental(c)}{Access(c)}{ApiNames.Simple(type)}{ApiParameters.Of(c)}");
         IEnumerable<string> methods = type.GetMethods(Declared).Where(IsOffered)
-            .Where(m => !Is<CompilerGeneratedAttribute>(m) && m.Name != "Finalize" && (!m.IsSpecialName || m.Name.StartsWith("op_", StringComparison.Ordinal)))
+            .Where(m => !Is<CompilerGeneratedAttribute>(m) && m.Name != "Finalize")
+            .Where(m => !m.IsSpecialName || m.Name.StartsWith("op_", StringComparison.Ordinal))
             .Select(m => $"{Experimental(m)}{Access(m)}{Modifiers(m)}{ApiNames.Of(m.ReturnType)} {m.Name}"
-                + $"{ApiNames.GenericArguments(m)}{ApiParameters.Of(m)}");
+                + $"{ApiNames.GenericArguments(m)}{ApiParameters.Of(m)}{ApiNames.Constraints(m)}");
         IEnumerable<string> properties = type.GetProperties(Declared)
             .Where(p => p.GetAccessors(true).Any(IsOffered) && !Is<CompilerGeneratedAttribute>(p)).Select(Property);
         IEnumerable<string> fields = type.GetFields(Declared)

@@ -76,9 +76,11 @@ internal sealed class ReadmeCompiler
         SyntaxTree[] trees = [.. others.Prepend(source).Prepend(Preamble)
             .Select(text => CSharpSyntaxTree.ParseText(text))];
         return [.. Empty.AddSyntaxTrees(trees).GetDiagnostics().Where(d => d.Severity == DiagnosticSeverity.Error)
-            .Select(d => (At: d.Location.GetMappedLineSpan(), Says: $"{d.Id} {d.GetMessage(CultureInfo.InvariantCulture)}"))
-            .Select(d => $"{d.At.Path}:{d.At.StartLinePosition.Line + 1}: {d.Says}")];
+            .Select(d => $"{Place(d.Location.GetMappedLineSpan())}: {d.Id} "
+                + d.GetMessage(CultureInfo.InvariantCulture))];
     }
+
+    private static string Place(FileLinePositionSpan span) => $"{span.Path}:{span.StartLinePosition.Line + 1}";
 
     private static string Program(CodeBlock block, CompilationUnitSyntax unit) => $$"""
         {{Text(block, unit.Usings)}}
@@ -118,7 +120,8 @@ internal sealed class ReadmeCompiler
     private static bool Exists(string name)
     {
         INamespaceSymbol? space = Empty.GlobalNamespace;
-        foreach (string part in name.Split('.')) space = space?.GetNamespaceMembers().FirstOrDefault(n => n.Name == part);
+        foreach (string part in name.Split('.'))
+            space = space?.GetNamespaceMembers().FirstOrDefault(n => n.Name == part);
         return space is not null;
     }
 }
