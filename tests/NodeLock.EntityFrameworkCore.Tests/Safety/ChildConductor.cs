@@ -133,7 +133,8 @@ internal sealed class ChildConductor : IDisposable
         Beliefs beliefs = new($"{Environment.ProcessId}", output);
         string direct = conductor.Settings.DirectConnectionString ?? conductor.Settings.ConnectionString;
         Counters counters = new(direct);
-        workload = new Workload(conductor.Manager, counters, beliefs, nodes, TimeSpan.FromMilliseconds(hold), isGuarded);
+        workload = new Workload(
+            conductor.Manager, counters, beliefs, nodes, TimeSpan.FromMilliseconds(hold), isGuarded);
         working = workload.RunAsync(workers, resting.Token);
         return "working";
     }

@@ -19,7 +19,8 @@ internal sealed class ConductorProcess : IAsyncDisposable
     public static async Task<ConductorProcess> StartAsync(ConductorSettings settings)
     {
         string program = typeof(ChildConductor).Assembly.Location;
-        ConductorProcess process = new(await ChildProcess.StartAsync(program, ChildConductor.Verb, settings.ToString()));
+        ConductorProcess process = new(
+            await ChildProcess.StartAsync(program, ChildConductor.Verb, settings.ToString()));
         try
         {
             await process.AnswerAsync("ready");
@@ -50,7 +51,7 @@ internal sealed class ConductorProcess : IAsyncDisposable
     {
         string start = $"lost {node} ";
         string? line = null;
-        await Eventually.TrueAsync($"the child lost {node}", () => Task.FromResult(
+        await Patience.UntilAsync($"the child lost {node}", () => Task.FromResult(
             (line = Lines.FirstOrDefault(l => l.StartsWith(start, StringComparison.Ordinal))) is not null));
         return long.Parse(line![start.Length..], CultureInfo.InvariantCulture);
     }
@@ -61,13 +62,13 @@ internal sealed class ConductorProcess : IAsyncDisposable
 
     public void Signal(ChildSignal signal) => child.Signal(signal);
 
-    public Task<int> WaitForExitAsync() => child.WaitForExitAsync(Eventually.Limit);
+    public Task<int> WaitForExitAsync() => child.WaitForExitAsync(Patience.Limit);
 
     public ValueTask DisposeAsync() => child.DisposeAsync();
 
     private async Task<string[]> AnswerAsync(string answer)
     {
-        string line = await child.ReadLineAsync(ChildConductor.Answer, Eventually.Limit);
+        string line = await child.ReadLineAsync(ChildConductor.Answer, Patience.Limit);
         string[] words = line[ChildConductor.Answer.Length..].Split(' ');
         return words[0] == answer ? words[1..] : throw new InvalidOperationException($"{line}\n{child.Log}");
     }

@@ -12,6 +12,7 @@ public sealed class ContentionTests(PostgresFixture postgres, ITestOutputHelper 
     private const int Conductors = 3;
     private const int Increments = 200;
 
+    private static readonly TimeSpan Hold = TimeSpan.FromMilliseconds(3);
     private static readonly string[] Nodes = ["a", "b", "c"];
 
     [Theory]
@@ -59,11 +60,11 @@ public sealed class ContentionTests(PostgresFixture postgres, ITestOutputHelper 
                 }));
                 beliefs.Add(new Beliefs(conductors[i].Settings.Name));
                 workloads.Add(new Workload(
-                    conductors[i].Manager, counters, beliefs[i], Nodes, TimeSpan.FromMilliseconds(3), isGuarded: false));
+                    conductors[i].Manager, counters, beliefs[i], Nodes, Hold, isGuarded: false));
                 working.Add(workloads[i].RunAsync(workers: 3, enough.Token));
             }
 
-            await Eventually.TrueAsync("they counted", async () => await Counters.WrittenAsync(yard) >= Increments);
+            await Patience.UntilAsync("they counted", async () => await Counters.WrittenAsync(yard) >= Increments);
             foreach (LocalConductor conductor in conductors)
                 await yard.UntilRenewedAsync(conductor.Manager.Holder, times: 8);
         }

@@ -25,11 +25,12 @@ internal sealed class Counters(string connectionString) : IAsyncDisposable
         insert into yard_increment (node, token) select node, $3 from written
         """;
 
-    private readonly NpgsqlDataSource source = NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(connectionString)
-    {
-        ApplicationName = "yard counter",
-        Options = @"-c default_transaction_isolation=read\ committed",
-    });
+    private readonly NpgsqlDataSource source = NpgsqlDataSource.Create(
+        new NpgsqlConnectionStringBuilder(connectionString)
+        {
+            ApplicationName = "yard counter",
+            Options = @"-c default_transaction_isolation=read\ committed",
+        });
 
     public static Task CreateAsync(Yard yard, string[] nodes) => yard.ExecuteAsync(
         """

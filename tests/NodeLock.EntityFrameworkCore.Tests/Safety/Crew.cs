@@ -1,7 +1,6 @@
 namespace NodeLock.Tests.Safety;
 
-/// <summary>A few processes at work on the same nodes, undisturbed, with a counter that nothing else
-/// protects.</summary>
+/// <summary>Processes at work on the same nodes, undisturbed, with a counter that nothing else protects.</summary>
 internal sealed class Crew : IAsyncDisposable
 {
     private readonly List<ConductorProcess> members = [];

@@ -55,7 +55,7 @@ public sealed class DeadProcessTests(PostgresFixture postgres, ITestOutputHelper
     private static async Task<LocalConductor> StartSurvivorAsync(Yard yard)
     {
         LocalConductor survivor = await LocalConductor.StartAsync(Settings(yard, "survivor"));
-        await Eventually.TrueAsync("the survivor may judge others", () => yard.ScalarAsync<bool>(
+        await Patience.UntilAsync("the survivor may judge others", () => yard.ScalarAsync<bool>(
             """
             select exists (select from nodelock_conductors
                            where name = 'survivor' and heartbeat_at - started_at > interval '2.5 s')

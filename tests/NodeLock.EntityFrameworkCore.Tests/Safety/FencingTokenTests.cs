@@ -22,10 +22,10 @@ public sealed class FencingTokenTests(PostgresFixture postgres, ITestOutputHelpe
         tokens.Add(await UseAsync(conductor, "n"));
         await cluster.StopAsync(ClusterStop.Immediate);
         await cluster.StartAsync();
-        tokens.Add(await Eventually.SucceedsAsync(() => UseAsync(conductor, "n")));
+        tokens.Add(await Patience.SucceedsAsync(() => UseAsync(conductor, "n")));
         await cluster.StopAsync(ClusterStop.Kill);
         await cluster.StartAsync();
-        tokens.Add(await Eventually.SucceedsAsync(() => UseAsync(conductor, "n")));
+        tokens.Add(await Patience.SucceedsAsync(() => UseAsync(conductor, "n")));
 
         output.WriteLine(string.Join(' ', tokens));
         Assert.Equal(tokens.Order().Distinct(), tokens);

@@ -18,7 +18,8 @@ public sealed class HousekeepingTests(PostgresFixture postgres)
         long highest = await yard.ScalarAsync<long>("select max(reservation_token) from nodelock_nodes");
         await using LocalConductor conductor = await StartAsync(yard);
 
-        await yard.UntilAsync("all were freed", "select count(*) = 0 from nodelock_nodes where reservation is not null");
+        await yard.UntilAsync("all were freed",
+            "select count(*) = 0 from nodelock_nodes where reservation is not null");
 
         Assert.Equal(nodes.Length, await yard.ScalarAsync<long>(
             """

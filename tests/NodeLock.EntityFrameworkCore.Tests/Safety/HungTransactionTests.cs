@@ -37,7 +37,8 @@ public sealed class HungTransactionTests(PostgresFixture postgres)
         Assert.Equal("dead/1", await yard.HolderOfAsync("hung"));
 
         await hung.CloseAsync();
-        await yard.UntilAsync("the last node was freed", "select reservation is null from nodelock_nodes where id = 'hung'");
+        await yard.UntilAsync("the last node was freed",
+            "select reservation is null from nodelock_nodes where id = 'hung'");
         held.EnsureHeld();
         Assert.Equal(holder, conductor.Manager.Holder);
         Assert.Empty(await yard.ViolationsAsync());

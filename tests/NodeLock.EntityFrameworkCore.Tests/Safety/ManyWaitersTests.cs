@@ -34,7 +34,7 @@ public sealed class ManyWaitersTests(PostgresFixture postgres, ITestOutputHelper
                     await Task.Delay(TimeSpan.FromMilliseconds(20));
                     scope.EnsureHeld();
                     Interlocked.Increment(ref done);
-                })).WaitAsync(Eventually.Limit);
+                })).WaitAsync(Patience.Limit);
             }
             finally
             {

@@ -24,7 +24,7 @@ public sealed class MutualExclusionTests(PostgresFixture postgres, ITestOutputHe
         IReadOnlyList<Belief> beliefs = BeliefJudge.Read(torture.Lines);
         int takenAway = (await yard.HistoryAsync()).Count(ConductorHistory.IsTakenAway);
         long counted = await Counters.WrittenAsync(yard);
-        output.WriteLine($"{beliefs.Count} beliefs, {counted} increments, {takenAway} reservations taken from the dead; "
+        output.WriteLine($"{beliefs.Count} beliefs, {counted} increments, {takenAway} taken from the dead; "
             + $"{torture.Pauses} pauses, {torture.Kills} kills, {torture.LostReplies} lost replies, "
             + $"{torture.LateStatements} late statements, {torture.KilledBackends} killed backends; "
             + string.Join(", ", torture.Outcomes.Select(outcome => $"{outcome.Key} {outcome.Value}")));
@@ -43,7 +43,7 @@ public sealed class MutualExclusionTests(PostgresFixture postgres, ITestOutputHe
         await using Yard yard = await Yard.CreateAsync(postgres.Server, "counter");
         await using Crew crew = await Crew.StartAsync(yard, processes: 4, RepositoryFault.None, Nodes[..2]);
 
-        await Eventually.TrueAsync("they counted to 500", async () => await Counters.WrittenAsync(yard) >= 500);
+        await Patience.UntilAsync("they counted to 500", async () => await Counters.WrittenAsync(yard) >= 500);
         await crew.RestAsync();
 
         IReadOnlyList<Belief> beliefs = BeliefJudge.Read(crew.Lines);
@@ -60,7 +60,7 @@ public sealed class MutualExclusionTests(PostgresFixture postgres, ITestOutputHe
         await using Yard yard = await Yard.CreateAsync(postgres.Server, "checkthenact");
         await using Crew crew = await Crew.StartAsync(yard, processes: 3, RepositoryFault.CheckThenAct, Nodes[..2]);
 
-        await Eventually.TrueAsync("every judge caught it", async () =>
+        await Patience.UntilAsync("every judge caught it", async () =>
             BeliefJudge.Overlaps(crew.Lines).Count > 0
             && await Counters.LostAsync(yard) > 0
             && (await yard.ViolationsAsync()).Any(v => v.StartsWith("Two holders", StringComparison.Ordinal)));

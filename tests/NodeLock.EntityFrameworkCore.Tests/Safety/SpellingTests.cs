@@ -31,7 +31,7 @@ public sealed class SpellingTests(PostgresFixture postgres)
         Assert.False(waiting.IsCompleted);
 
         await scope.DisposeAsync();
-        await using TaskScope next = await waiting.WaitAsync(Eventually.Limit);
+        await using TaskScope next = await waiting.WaitAsync(Patience.Limit);
         Assert.Equal(new NodeId(id), next.NodeId);
         Assert.Equal([id], (await yard.HistoryAsync(kind)).Select(change => change.Node).Distinct());
         Assert.Empty(await yard.ViolationsAsync(kind));

@@ -12,12 +12,15 @@ internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAs
     private const int Workers = 4;
     private const int HoldMilliseconds = 15;
 
+    // Words of the statements that faults are for.
+    private const string Reserve = "as trusted";
+    private const string Release = "set reservation = null";
+    private const string Renew = "set heartbeat_at = ";
+
     // How often faults come; the workload goes on in between.
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(250);
 
     private static readonly TimeSpan FaultLimit = TimeSpan.FromSeconds(5);
-
-    private static readonly string[] Statements = ["as trusted", "set reservation = null", "set heartbeat_at = "];
 
     private readonly ConductorProcess?[] crew = new ConductorProcess?[4];
     private readonly List<string> told = [];
@@ -35,7 +38,8 @@ internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAs
     public int KilledBackends { get; private set; }
 
     /// <summary>Everything that the processes have written.</summary>
-    public IReadOnlyList<string> Lines => [.. told, .. crew.Where(child => child is not null).SelectMany(c => c!.Lines)];
+    public IReadOnlyList<string> Lines =>
+        [.. told, .. crew.OfType<ConductorProcess>().SelectMany(child => child.Lines)];
 
     /// <summary>What became of the attempts of the processes that lived to the end.</summary>
     public IReadOnlyDictionary<string, int> Outcomes => outcomes;
@@ -46,10 +50,10 @@ internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAs
         for (int i = 0; i < crew.Length; i++)
             await EnlistAsync(i);
         Task faults = Task.WhenAll(PauseAsync(), KillAsync(), LoseRepliesAsync(),
-            DelayStatementsAsync(Statements[0]), DelayStatementsAsync(Statements[1]), DelayStatementsAsync(Statements[2]),
+            DelayStatementsAsync(Reserve), DelayStatementsAsync(Reserve), DelayStatementsAsync(Release),
             KillBackendsAsync());
         long began = Stopwatch.GetTimestamp();
-        Task sufficient = Eventually.TrueAsync("every fault happened often enough", () => Task.FromResult(
+        Task sufficient = Patience.UntilAsync("every fault happened often enough", () => Task.FromResult(
             faults.IsCompleted || (Stopwatch.GetElapsedTime(began) > atLeast && HasHappenedOftenEnough)));
         try
         {
@@ -154,9 +158,10 @@ internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAs
 
     private async Task LoseRepliesAsync()
     {
+        string[] statements = [Reserve, Release, Renew];
         for (int i = 0; !enough.IsCancellationRequested; i++)
         {
-            using DroppedReplies fault = proxy.DropReplyAfterCommit(Statements[i % Statements.Length]);
+            using DroppedReplies fault = proxy.DropReplyAfterCommit(statements[i % statements.Length]);
             if (await HappensAsync(fault.WaitForDropAsync(FaultLimit)))
                 LostReplies++;
             await Task.Delay(Pace);

@@ -69,7 +69,7 @@ internal sealed class Yard : IAsyncDisposable
 
     /// <summary>Waits until a query that returns a boolean returns true.</summary>
     public Task UntilAsync(string what, string sql, params object[] parameters) =>
-        Eventually.TrueAsync(what, () => ScalarAsync<bool>(sql, parameters));
+        Patience.UntilAsync(what, () => ScalarAsync<bool>(sql, parameters));
 
     /// <summary>Waits until a conductor has renewed its lease that often.</summary>
     public Task UntilRenewedAsync(string holder, int times = 1) => UntilAsync(
@@ -119,8 +119,7 @@ internal sealed class Yard : IAsyncDisposable
     public Task<IReadOnlyList<ReservationChange>> HistoryAsync(NodeKind kind = NodeKind.Names) =>
         histories[kind].ReadAsync();
 
-    /// <summary>What is wrong with everything that happened to reservations and conductors; nothing when all is
-    /// well.</summary>
+    /// <summary>What is wrong with all that happened to reservations and conductors; empty when all is well.</summary>
     public async Task<IReadOnlyList<string>> ViolationsAsync(NodeKind kind = NodeKind.Names)
     {
         IReadOnlyList<ReservationChange> changes = await HistoryAsync(kind);

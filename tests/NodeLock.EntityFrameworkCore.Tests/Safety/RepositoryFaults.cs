@@ -2,32 +2,10 @@ using Npgsql;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>A repository that is right but for what is overridden.</summary>
-internal abstract class BrokenRepository(INodeLockRepository right, string connectionString) : INodeLockRepository
+/// <summary>A repository that takes a node's row with one statement of its own.</summary>
+internal abstract class RowTakingRepository(INodeLockRepository right, string connectionString)
+    : DecoratedRepository(right)
 {
-    public string Kind => right.Kind;
-
-    public string Location => right.Location;
-
-    public HeartbeatPace Pace => right.Pace;
-
-    public NodeId Spell(NodeId nodeId) => right.Spell(nodeId);
-
-    public abstract ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit);
-
-    public virtual ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
-        right.ReleaseAsync(holder, held, timeLimit);
-
-    public void Release(string holder, HeldNode held, TimeSpan timeLimit) => right.Release(holder, held, timeLimit);
-
-    public ValueTask<Reservation?> FindAsync(NodeId nodeId, CancellationToken cancellationToken) =>
-        right.FindAsync(nodeId, cancellationToken);
-
-    public ValueTask<IReadOnlyList<Reservation>> ListAsync(CancellationToken cancellationToken) =>
-        right.ListAsync(cancellationToken);
-
-    public IConductorStore Connect(TimeSpan timeLimit) => right.Connect(timeLimit);
-
     /// <summary>The token that a statement returns; null when it changed nothing.</summary>
     protected async Task<long?> TryTakeAsync(string sql, ReserveRequest request)
     {
@@ -55,7 +33,7 @@ internal abstract class BrokenRepository(INodeLockRepository right, string conne
     {
         if (token is { } granted)
             return new ReserveAnswer.Granted(granted, DateTimeOffset.UtcNow, null);
-        return await right.FindAsync(request.NodeId, CancellationToken.None) is { } reservation
+        return await FindAsync(request.NodeId, CancellationToken.None) is { } reservation
             ? new ReserveAnswer.Taken(reservation)
             : new ReserveAnswer.RowInHand();
     }
@@ -63,7 +41,7 @@ internal abstract class BrokenRepository(INodeLockRepository right, string conne
 
 /// <inheritdoc cref="RepositoryFault.CheckThenAct"/>
 internal sealed class CheckThenActRepository(INodeLockRepository right, string connectionString)
-    : BrokenRepository(right, connectionString)
+    : RowTakingRepository(right, connectionString)
 {
     private const string Take =
         """
@@ -75,14 +53,14 @@ internal sealed class CheckThenActRepository(INodeLockRepository right, string c
     public override async ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit)
     {
         Reservation? current = await FindAsync(request.NodeId, CancellationToken.None);
-        long? token = current is null || current.Holders[0] == request.Holder ? await TryTakeAsync(Take, request) : null;
-        return await AnswerAsync(request, token);
+        bool isFree = current is null || current.Holders[0] == request.Holder;
+        return await AnswerAsync(request, isFree ? await TryTakeAsync(Take, request) : null);
     }
 }
 
 /// <inheritdoc cref="RepositoryFault.TokenResetOnRelease"/>
 internal sealed class TokenResetRepository(INodeLockRepository right, string connectionString)
-    : BrokenRepository(right, connectionString)
+    : RowTakingRepository(right, connectionString)
 {
     private const string Take =
         """

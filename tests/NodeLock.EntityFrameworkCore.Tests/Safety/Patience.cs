@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace NodeLock.Tests.Safety;
 
 /// <summary>Waits for what happens in another process or in the database.</summary>
-internal static class Eventually
+internal static class Patience
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(25);
 
@@ -11,7 +11,7 @@ internal static class Eventually
     public static TimeSpan Limit { get; } = TimeSpan.FromSeconds(60);
 
     /// <exception cref="TimeoutException">It did not become true within the limit.</exception>
-    public static async Task TrueAsync(string what, Func<Task<bool>> condition)
+    public static async Task UntilAsync(string what, Func<Task<bool>> condition)
     {
         long began = Stopwatch.GetTimestamp();
         while (!await condition())
