@@ -96,7 +96,8 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
         public void Release(string holder, IReadOnlyList<HeldNode> held) =>
             Before(nameof(Release)).Release(holder, held);
 
-        public IReadOnlyList<string> DeclareDead(string holder) => Before(nameof(DeclareDead)).DeclareDead(holder);
+        public IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter) =>
+            Before(nameof(DeclareDead)).DeclareDead(holder, notAfter);
 
         public int Sweep(int batchSize) => Before(nameof(Sweep)).Sweep(batchSize);
 

@@ -126,7 +126,7 @@ public sealed class TelemetryTests : IAsyncDisposable
         async Task<TaskScope> TakeOverAsync()
         {
             // Declared dead here, and taken before a sweep does it.
-            world.Store.Connect(World.Second).DeclareDead(manager.Holder);
+            world.Store.Connect(World.Second).DeclareDead(manager.Holder, DateTimeOffset.MaxValue);
             return await manager.AcquireAsync(1, "take over");
         }
     }

@@ -36,10 +36,10 @@ public abstract partial class NodeLockRepositoryConformance
         string b = Register();
         await RunOutAsync(a);
 
-        Assert.Empty(connection.DeclareDead(a));
+        Assert.Empty(connection.DeclareDead(a, DateTimeOffset.MaxValue));
         Assert.NotNull(connection.Renew(a, Lease));
         Assert.NotNull(connection.Renew(b, Lease));
-        Assert.Empty(connection.DeclareDead(b));
+        Assert.Empty(connection.DeclareDead(b, DateTimeOffset.MaxValue));
     }
 
     [Fact]
@@ -49,9 +49,9 @@ public abstract partial class NodeLockRepositoryConformance
         string b = Register();
         await RunOutAsync(a);
 
-        Assert.Equal([a], connection.DeclareDead(b));
+        Assert.Equal([a], connection.DeclareDead(b, DateTimeOffset.MaxValue));
 
-        Assert.Empty(connection.DeclareDead(b));
+        Assert.Empty(connection.DeclareDead(b, DateTimeOffset.MaxValue));
         Assert.Null(connection.Renew(a, Lease));
         Assert.IsType<ReserveAnswer.ConductorNotAlive>(await ReserveAsync(Node, a));
         Assert.False(connection.Register(new ConductorEntry(a, "conductor", "here", 1, Lease)));
@@ -138,7 +138,7 @@ public abstract partial class NodeLockRepositoryConformance
         Assert.Null(connection.Renew(a, Lease));
         Assert.IsType<ReserveAnswer.ConductorNotAlive>(await ReserveAsync(Node, a));
         Assert.Null(await FindAsync(Node));
-        Assert.DoesNotContain(a, connection.DeclareDead(b));
+        Assert.DoesNotContain(a, connection.DeclareDead(b, DateTimeOffset.MaxValue));
     }
 
     [Fact]

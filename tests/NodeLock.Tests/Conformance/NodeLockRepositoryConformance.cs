@@ -86,7 +86,7 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     private async Task KillAsync(string holder, string witness)
     {
         Assert.NotNull(connection.Renew(holder, TimeSpan.FromMilliseconds(1)));
-        for (long began = TimeProvider.System.GetTimestamp(); !connection.DeclareDead(witness).Contains(holder);)
+        for (long began = TimeProvider.System.GetTimestamp(); !connection.DeclareDead(witness, DateTimeOffset.MaxValue).Contains(holder);)
         {
             Assert.True(TimeProvider.System.GetElapsedTime(began) < Limit, $"{holder} is not declared dead.");
             await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);

@@ -32,6 +32,18 @@ internal static class ApiNames
         return type.IsGenericParameter ? type.Name : Nested(type);
     }
 
+    /// <summary>With the question marks of what may be null.</summary>
+    public static string Of(NullabilityInfo annotated)
+    {
+        Type type = annotated.Type.IsByRef ? annotated.Type.GetElementType()! : annotated.Type;
+        bool isValue = type.IsValueType || type.IsGenericParameter;
+        string name = annotated.ElementType is { } element && type.IsArray ? $"{Of(element)}[]"
+            : annotated.GenericTypeArguments.Length > 0 && Nullable.GetUnderlyingType(type) is null
+                ? $"{Simple(type)}<{string.Join(", ", annotated.GenericTypeArguments.Select(Of))}>"
+                : Of(type);
+        return name + (!isValue && annotated.ReadState == NullabilityState.Nullable ? "?" : "");
+    }
+
     /// <summary>With the types around it, without the namespace.</summary>
     public static string Nested(Type type) =>
         type is { IsNested: true, IsGenericParameter: false } ? $"{Nested(type.DeclaringType!)}.{WithArguments(type)}"
@@ -81,6 +93,7 @@ internal static class ApiParameters
         string way = parameter.IsOut ? "out " : parameter.IsIn ? "in " : parameter.ParameterType.IsByRef ? "ref " : "";
         string list = parameter.IsDefined(typeof(ParamArrayAttribute), inherit: false) ? "params " : "";
         string value = parameter.HasDefaultValue ? $" = {Value(parameter.DefaultValue, parameter.ParameterType)}" : "";
-        return $"{list}{way}{ApiNames.Of(parameter.ParameterType)} {parameter.Name}{value}";
+        string type = ApiNames.Of(new NullabilityInfoContext().Create(parameter));
+        return $"{list}{way}{type} {parameter.Name}{value}";
     }
 }

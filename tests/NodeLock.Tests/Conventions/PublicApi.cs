@@ -75,7 +75,7 @@ internal static class PublicApi
         IEnumerable<string> methods = type.GetMethods(Declared).Where(IsOffered)
             .Where(m => !Is<CompilerGeneratedAttribute>(m) && m.Name != "Finalize")
             .Where(m => !m.IsSpecialName || m.Name.StartsWith("op_", StringComparison.Ordinal))
-            .Select(m => $"{Experimental(m)}{Access(m)}{Modifiers(m)}{ApiNames.Of(m.ReturnType)} {m.Name}"
+            .Select(m => $"{Experimental(m)}{Access(m)}{Modifiers(m)}{Returned(m)} {m.Name}"
                 + $"{ApiNames.GenericArguments(m)}{ApiParameters.Of(m)}{ApiNames.Constraints(m)}");
         IEnumerable<string> properties = type.GetProperties(Declared)
             .Where(p => p.GetAccessors(true).Any(IsOffered) && !Is<CompilerGeneratedAttribute>(p)).Select(Property);
@@ -97,8 +97,11 @@ internal static class PublicApi
             ? setter.ReturnParameter.GetRequiredCustomModifiers().Contains(typeof(IsExternalInit)) ? " init;" : " set;"
             : "";
         return $"{Experimental(property)}{Access(accessor)}{Modifiers(accessor)}{required}"
-            + $"{ApiNames.Of(property.PropertyType)} {property.Name} {{{get}{set} }}";
+            + $"{ApiNames.Of(new NullabilityInfoContext().Create(property))} {property.Name} {{{get}{set} }}";
     }
+
+    private static string Returned(MethodInfo method) =>
+        ApiNames.Of(new NullabilityInfoContext().Create(method.ReturnParameter));
 
     private static bool IsOffered(MethodBase method) => method.IsPublic || method.IsFamily || method.IsFamilyOrAssembly;
 
