@@ -29,8 +29,8 @@ internal sealed class ConductorSql(SqlTemplate sql)
         returning c.[heartbeat_at]
         """;
 
-    // $1 kind  $2 me. A renewal that has the row in hand is alive: it is skipped, not waited for. The lease is looked at
-    // again in the update, since the lock may have given a newer version of the row than the one that was found.
+    // $1 kind $2 me. A renewal that has the row in hand is alive: it is skipped, not waited for. The lease is looked
+    // at again in the update, since the lock may have given a newer version of the row than the one that was found.
     private const string DeclareDeadTemplate =
         """
         with settings as materialized (select [durable]),

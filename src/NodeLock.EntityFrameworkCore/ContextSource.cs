@@ -3,7 +3,8 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace NodeLock.EntityFrameworkCore;
 
-/// <summary>Gives each statement a context of its own: from the factory where there is one, else from a fresh scope.</summary>
+/// <summary>Gives each statement a context of its own: from the factory where there is one, else from a fresh
+/// scope.</summary>
 internal sealed class ContextSource(Func<ContextLease> lease)
 {
     public static ContextSource Of<TContext>(IDbContextFactory<TContext> factory) where TContext : DbContext =>

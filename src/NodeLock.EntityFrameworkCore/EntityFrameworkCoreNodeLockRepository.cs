@@ -22,7 +22,8 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     private readonly ConductorSql conductorSql;
     private readonly Statements statements;
 
-    /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the kind.</exception>
+    /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the
+    /// kind.</exception>
     internal EntityFrameworkCoreNodeLockRepository(ContextSource contexts, KindName kind)
     {
         this.contexts = contexts;
@@ -45,7 +46,8 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 
     /// <summary>Nodes that are only names, in <c>nodelock_nodes</c>.</summary>
     /// <param name="contexts">Makes the contexts, pooled or not.</param>
-    /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the table.</exception>
+    /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the
+    /// table.</exception>
     public static EntityFrameworkCoreNodeLockRepository For<TContext>(IDbContextFactory<TContext> contexts)
         where TContext : DbContext => new(ContextSource.Of(contexts), KindName.OfNames());
 

@@ -138,4 +138,5 @@ internal static class OwnTransaction
 /// <c>Ends</c> cancels a query. A statement that changes something has none: its outcome would be unknown.
 /// </remarks>
 internal readonly record struct Statement<T>(
-    string Sql, object[] Parameters, TimeSpan TimeLimit, Func<NpgsqlDataReader, T> Read, CancellationToken Ends = default);
+    string Sql, object[] Parameters, TimeSpan TimeLimit, Func<NpgsqlDataReader, T> Read,
+    CancellationToken Ends = default);

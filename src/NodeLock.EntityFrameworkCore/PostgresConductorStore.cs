@@ -48,7 +48,8 @@ internal sealed class PostgresConductorStore : IConductorStore
         return clone;
     }
 
-    /// <exception cref="InvalidOperationException">The database lacks something; the message says what to do.</exception>
+    /// <exception cref="InvalidOperationException">The database lacks something; the message says what to
+    /// do.</exception>
     public static PostgresConductorStore Checked(NpgsqlConnection connection, ReservationModel model,
         ReservationSql sql, ConductorSql conductorSql, TimeSpan timeLimit)
     {
@@ -113,5 +114,6 @@ internal sealed class PostgresConductorStore : IConductorStore
         OwnTransaction.Query(connection, new Statement<T>(statement, parameters, timeLimit, read)).Rows;
 
     private int Change(string statement, params object[] parameters) =>
-        OwnTransaction.Query(connection, new Statement<bool>(statement, parameters, timeLimit, static _ => true)).Changed;
+        OwnTransaction.Query(
+            connection, new Statement<bool>(statement, parameters, timeLimit, static _ => true)).Changed;
 }

@@ -91,10 +91,7 @@ internal static class SchemaSql
         };
         using NpgsqlDataReader reader = command.ExecuteReader();
         List<string> problems = [];
-        while (reader.Read())
-        {
-            problems.Add($"{reader.GetString(0)} {reader.GetString(1)}");
-        }
+        while (reader.Read()) problems.Add($"{reader.GetString(0)} {reader.GetString(1)}");
 
         return problems;
     }

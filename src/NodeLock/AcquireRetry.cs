@@ -34,7 +34,8 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
     private bool turnedAway;
     private bool longWaitReported;
 
-    /// <summary>Attempts made so far, the first included; ticks that passed while others were first count too.</summary>
+    /// <summary>Attempts made so far, the first included; ticks that passed while others were first count
+    /// too.</summary>
     public int Attempts { get; private set; } = 1;
 
     public TimeSpan Elapsed => timeProvider.GetElapsedTime(began);
@@ -78,8 +79,8 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
         return waits;
     }
 
-    /// <summary>Ends at the next tick, which uses up an attempt, or when woken, which does not; also when cancelled, which
-    /// Polly sees next.</summary>
+    /// <summary>Ends at the next tick, which uses up an attempt, or when woken, which does not; also when cancelled,
+    /// which Polly sees next.</summary>
     private async ValueTask NextTryAsync(CancellationToken cancellationToken)
     {
         TimeSpan tick = Attempts * retry.Interval;

@@ -57,8 +57,8 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
         }
     }
 
-    /// <summary>Ends an acquire that got no scope: whatever it may still be given goes to the next in line or back to the
-    /// store, and is never leaked.</summary>
+    /// <summary>Ends an acquire that got no scope: whatever it may still be given goes to the next in line or back to
+    /// the store, and is never leaked.</summary>
     public async Task GiveUpAsync()
     {
         try
@@ -76,8 +76,8 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
         await releases.EndTurnAsync(place).ConfigureAwait(false);
     }
 
-    /// <summary>Cancellation, or a store that does not answer in time, ends the wait for the answer, never the statement,
-    /// which may reserve the node all the same.</summary>
+    /// <summary>Cancellation, or a store that does not answer in time, ends the wait for the answer, never the
+    /// statement, which may reserve the node all the same.</summary>
     private async ValueTask<ReserveAnswer> AskAsync(Registration registration, CancellationToken cancellationToken)
     {
         ReserveRequest request = new(place.NodeId, registration.Holder, place.KnownToken(registration), place.Purpose);
@@ -91,8 +91,8 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
 
         (abandoned, asker) = (statement, registration);
         cancellationToken.ThrowIfCancellationRequested();
-        throw new TimeoutException($"{repository.Location} did not answer within {options.HeartbeatInterval} whether node "
-            + $"{place.NodeId} is reserved for \"{place.Purpose}\". If it is, it will be released.");
+        throw new TimeoutException($"{repository.Location} did not answer within {options.HeartbeatInterval} whether "
+            + $"node {place.NodeId} is reserved for \"{place.Purpose}\". If it is, it will be released.");
     }
 
     /// <summary>

@@ -3,8 +3,8 @@ using Microsoft.Extensions.Logging;
 namespace NodeLock;
 
 /// <summary>
-/// One beat: renew the lease, then see what this conductor really holds, then look after the dead. On a connection of its own
-/// to the store, so that an exhausted connection pool cannot stop it.
+/// One beat: renew the lease, then see what this conductor really holds, then look after the dead. On a connection of
+/// its own to the store, so that an exhausted connection pool cannot stop it.
 /// </summary>
 internal sealed class Heartbeat(Conductor conductor, INodeLockRepository repository, NodeLockOptions options,
     Gates gates, ILogger log)
@@ -19,6 +19,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
     public TimeSpan Beat()
     {
         TimeSpan began = conductor.Clock.Now;
+        conductor.BeatBegins();
         try
         {
             store ??= repository.Connect(options.HeartbeatInterval);
@@ -104,8 +105,8 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         return registration;
     }
 
-    /// <summary>What follows a renewal. None of it is so urgent as the next renewal, and a failure here takes nothing from
-    /// the last one.</summary>
+    /// <summary>What follows a renewal. None of it is so urgent as the next renewal, and a failure here takes nothing
+    /// from the last one.</summary>
     private void LookAfter(Registration registration, IConductorStore connection, TimeSpan nextBeat)
     {
         try
@@ -172,8 +173,10 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
     {
         if (away || conductor.IsStopping) return;
         away = true;
-        if (e is InvalidOperationException and not ObjectDisposedException) log.StoreUnfit(e, repository.Location, e.Message);
-        else log.StoreAway(e, repository.Location);
+        if (e is InvalidOperationException and not ObjectDisposedException)
+            log.StoreUnfit(e, repository.Location, e.Message);
+        else
+            log.StoreAway(e, repository.Location);
     }
 
     private void Returned()

@@ -4,8 +4,8 @@ namespace NodeLock;
 /// A reservation in use by a task scope. The conductor keeps this and not the scope, so that a scope that was dropped
 /// without dispose can be collected and reported.
 /// </summary>
-#pragma warning disable CA1001 // The source of Lost is never disposed: its token stays readable after the scope's dispose,
-// and without a timer there is nothing to free.
+#pragma warning disable CA1001 // The source of Lost is never disposed: its token stays readable after the scope's
+// dispose, and without a timer there is nothing to free.
 internal sealed class Holding(Place place, Registration registration, string purpose, long fencingToken,
     DateTimeOffset reservedAt, TimeSpan heldSince)
 #pragma warning restore CA1001

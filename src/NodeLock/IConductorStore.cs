@@ -7,8 +7,8 @@ namespace NodeLock;
 /// renewal, what is held in its name, and what dead conductors leave behind.
 /// </summary>
 /// <remarks>
-/// No statement here waits for a row that somebody else has in hand, but for the conductor's own entry. After an exception the connection is given up and a new
-/// one is opened, since the outcome of the statement may be unknown.
+/// No statement here waits for a row that somebody else has in hand, but for the conductor's own entry. After an
+/// exception the connection is given up and a new one is opened, since the outcome of the statement may be unknown.
 /// </remarks>
 [Experimental(INodeLockRepository.DiagnosticId)]
 public interface IConductorStore : IDisposable

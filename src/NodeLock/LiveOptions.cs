@@ -6,8 +6,8 @@ namespace NodeLock;
 
 /// <summary>The settings as the configuration has them now, or the last that were good.</summary>
 /// <remarks>
-/// Not <see cref="IOptionsMonitor{TOptions}"/>, nor ValidateOnStart, which brings one up: a monitor throws what does not
-/// validate at whoever reloads the configuration, and again at each reader.
+/// Not <see cref="IOptionsMonitor{TOptions}"/>, nor ValidateOnStart, which brings one up: a monitor throws what does
+/// not validate at whoever reloads the configuration, and again at each reader.
 /// </remarks>
 internal sealed class LiveOptions : IDisposable
 {

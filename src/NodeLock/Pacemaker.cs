@@ -84,7 +84,8 @@ internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
         public TimerPacemaker(Func<TimeSpan> step, Action last, TimeProvider timeProvider) : base(step, last)
         {
             // What flows with the first caller is none of the timer's.
-            using AsyncFlowControl? suppressed = ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
+            using AsyncFlowControl? suppressed =
+                ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
             timer = timeProvider.CreateTimer(_ => Wake(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         }
 

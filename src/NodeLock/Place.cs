@@ -48,7 +48,8 @@ internal sealed class Place
             lock (Sync)
             {
                 Place? first = gate.First_NeedsLock;
-                return first?.Holding?.AsObstacle() ?? gate.Met_NeedsLock ?? Obstacle.AskedFor(first?.Purpose ?? Purpose);
+                return first?.Holding?.AsObstacle() ?? gate.Met_NeedsLock
+                    ?? Obstacle.AskedFor(first?.Purpose ?? Purpose);
             }
         }
     }

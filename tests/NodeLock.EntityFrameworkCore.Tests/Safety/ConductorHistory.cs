@@ -62,8 +62,8 @@ internal sealed class ConductorHistory(string connectionString)
     }
 
     /// <summary>
-    /// What is wrong: a conductor that came back, one declared dead before its lease was over, and a reservation that was
-    /// taken from a conductor before it was dead.
+    /// What is wrong: a conductor that came back, one declared dead before its lease was over, and a reservation that
+    /// was taken from a conductor before it was dead.
     /// </summary>
     public static IReadOnlyList<string> Check(
         IReadOnlyList<ConductorChange> conductors, IReadOnlyList<ReservationChange> reservations)

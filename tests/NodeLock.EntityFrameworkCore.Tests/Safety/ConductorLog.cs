@@ -3,7 +3,8 @@ using Microsoft.Extensions.Logging;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>What a conductor has logged, from warnings up; also written on, where there is somewhere to write.</summary>
+/// <summary>What a conductor has logged, from warnings up; also written on, where there is somewhere to
+/// write.</summary>
 internal sealed class ConductorLog(TextWriter? echo) : ILoggerProvider, ILogger
 {
     private readonly ConcurrentQueue<string> warnings = new();

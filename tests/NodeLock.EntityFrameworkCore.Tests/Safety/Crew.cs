@@ -1,6 +1,7 @@
 namespace NodeLock.Tests.Safety;
 
-/// <summary>A few processes at work on the same nodes, undisturbed, with a counter that nothing else protects.</summary>
+/// <summary>A few processes at work on the same nodes, undisturbed, with a counter that nothing else
+/// protects.</summary>
 internal sealed class Crew : IAsyncDisposable
 {
     private readonly List<ConductorProcess> members = [];

@@ -4,8 +4,8 @@ using NodeLock.Tests.Postgres;
 namespace NodeLock.Tests.Safety;
 
 /// <summary>
-/// Conductors in processes of their own that want the same few nodes, while processes are paused and killed, replies are
-/// lost, statements come late, and sessions are killed on the server.
+/// Conductors in processes of their own that want the same few nodes, while processes are paused and killed, replies
+/// are lost, statements come late, and sessions are killed on the server.
 /// </summary>
 internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAsyncDisposable
 {

@@ -119,7 +119,8 @@ internal sealed class Yard : IAsyncDisposable
     public Task<IReadOnlyList<ReservationChange>> HistoryAsync(NodeKind kind = NodeKind.Names) =>
         histories[kind].ReadAsync();
 
-    /// <summary>What is wrong with everything that happened to reservations and conductors; nothing when all is well.</summary>
+    /// <summary>What is wrong with everything that happened to reservations and conductors; nothing when all is
+    /// well.</summary>
     public async Task<IReadOnlyList<string>> ViolationsAsync(NodeKind kind = NodeKind.Names)
     {
         IReadOnlyList<ReservationChange> changes = await HistoryAsync(kind);
