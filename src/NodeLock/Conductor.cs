@@ -62,10 +62,11 @@ internal sealed class Conductor
 
     public bool IsStopping => stopping;
 
-    public void Start()
+    /// <summary>False when it had been started before.</summary>
+    public bool Start()
     {
         watch.Start();
-        heart.Start();
+        return heart.Start();
     }
 
     public void ThrowIfStopping()
@@ -93,8 +94,7 @@ internal sealed class Conductor
             outcome = asked.Task;
         }
 
-        Start();
-        heart.Wake();
+        if (!Start()) heart.Wake();
         return await outcome.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 

@@ -15,6 +15,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
     private IConductorStore? store;
     private bool registered;
     private bool away;
+    private bool lookAfterFails;
 
     public TimeSpan Beat()
     {
@@ -116,11 +117,13 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
             FindLost(registration, connection);
             if (conductor.Clock.Now < nextBeat) GiveBack(registration, connection, nextBeat);
             if (conductor.Clock.Now < nextBeat) housekeeping.Run(registration, connection, nextBeat);
+            lookAfterFails = false;
         }
         catch (Exception e)
         {
             Disconnect();
-            log.LookAfterFailed(e, repository.Location);
+            if (!lookAfterFails) log.LookAfterFailed(e, repository.Location); // not again at each heartbeat
+            lookAfterFails = true;
         }
     }
 

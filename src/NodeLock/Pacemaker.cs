@@ -18,7 +18,8 @@ internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
             _ => throw new ArgumentOutOfRangeException(nameof(pace)),
         };
 
-    public abstract void Start();
+    /// <summary>Runs the first step; false when that was begun before.</summary>
+    public abstract bool Start();
 
     public abstract void Wake();
 
@@ -57,11 +58,21 @@ internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
         private bool stopping;
         private int started;
 
-        public override void Start()
+        public override bool Start()
         {
-            if (Interlocked.Exchange(ref started, 1) != 0) return;
-            // UnsafeStart: what flows with the first caller (a transaction, an activity) is none of this thread's.
-            new Thread(Run) { Name = name, IsBackground = true, Priority = ThreadPriority.AboveNormal }.UnsafeStart();
+            if (Interlocked.Exchange(ref started, 1) != 0) return false;
+            try
+            {
+                // UnsafeStart: what flows with the first caller (a transaction, an activity) is none of this thread's.
+                new Thread(Run) { Name = name, IsBackground = true, Priority = ThreadPriority.AboveNormal }
+                    .UnsafeStart();
+                return true;
+            }
+            catch (OutOfMemoryException)
+            {
+                Volatile.Write(ref started, 0); // for the next who asks
+                throw;
+            }
         }
 
         public override void Wake()
@@ -102,6 +113,7 @@ internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
     {
         private readonly Lock running = new();
         private readonly ITimer timer;
+        private int started;
         private bool stopped;
 
         public TimerPacemaker(Func<TimeSpan> step, Action last, TimeProvider timeProvider) : base(step, last)
@@ -112,7 +124,12 @@ internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
             timer = timeProvider.CreateTimer(_ => Wake(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         }
 
-        public override void Start() => Wake();
+        public override bool Start()
+        {
+            if (Interlocked.Exchange(ref started, 1) != 0) return false;
+            Wake();
+            return true;
+        }
 
         /// <summary>Runs the step here and now, so that a test under a manual clock sees what it did.</summary>
         public override void Wake()

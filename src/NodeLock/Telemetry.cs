@@ -77,7 +77,8 @@ internal sealed class Telemetry
 
     public static void Stop(Activity? activity) => Quietly(() => activity?.Dispose());
 
-    /// <summary>Listeners are other people's code; one that throws must not cost a caller the scope just granted.</summary>
+    /// <summary>Listeners are other people's code: one that throws must not cost a caller the scope just
+    /// granted.</summary>
     private static void Quietly(Action measure)
     {
         try
