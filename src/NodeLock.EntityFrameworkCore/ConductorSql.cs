@@ -29,19 +29,22 @@ internal sealed class ConductorSql(SqlTemplate sql)
         returning c.[heartbeat_at]
         """;
 
-    // $1 kind  $2 me. A renewal that has the row in hand is alive: it is skipped, not waited for. The lease is looked at
-    // again in the update, since the lock may have given a newer version of the row than the one that was found.
+    // $1 kind $2 me $3 what the clock shows only if it jumped. A renewal that has the row in hand is alive: it is
+    // skipped, not waited for. The lease is looked
+    // at again in the update, since the lock may have given a newer version of the row than the one that was found.
     private const string DeclareDeadTemplate =
         """
         with settings as materialized (select [durable]),
         due as materialized (
           select c.[holder] as holder from settings cross join [conductors] c
           where c.[kind] = $1 and c.[state] = 'alive' and c.[holder] <> $2 and c.[expires_at] < clock_timestamp()
+            and clock_timestamp() < $3
           order by c.[holder]
           for no key update of c skip locked)
         update [conductors] c set [state] = 'fenced'
         from due
         where c.[holder] = due.holder and c.[state] = 'alive' and c.[expires_at] < clock_timestamp()
+          and clock_timestamp() < $3
         returning c.[holder]
         """;
 

@@ -26,30 +26,28 @@ internal static class ConductorsTable
     {
         // PostgreSQL's defaults for the rest: bigint, no cycle, and cache 1, without which tokens would not grow in
         // the order in which they are drawn (the manual on CREATE SEQUENCE, "Notes").
-        _ = model.HasSequence<long>(FencingToken).StartsAt(1).IncrementsBy(1).IsCyclic(false);
+        model.HasSequence<long>(FencingToken).StartsAt(1).IncrementsBy(1).IsCyclic(false);
         if (model.Model.FindEntityType(Name) is null)
-        {
-            _ = model.SharedTypeEntity<Dictionary<string, object>>(Name, Build);
-        }
+            model.SharedTypeEntity<Dictionary<string, object>>(Name, Build);
     }
 
     private static void Build(TableBuilder table)
     {
         // The heartbeat updates these rows more often than any other: half a page is left for HOT updates.
-        _ = table.ToTable(Name, t => t.HasCheckConstraint(
+        table.ToTable(Name, t => t.HasCheckConstraint(
                 "ck_nodelock_conductors_state", "state in ('alive', 'dead', 'fenced', 'left')"))
             .HasStorageParameter("fillfactor", 50);
-        _ = table.Required<string>(Holder, "text");
-        _ = table.HasKey(Holder);
-        _ = table.Required<string>(Kind, "text");
-        _ = table.Required<string>(ConductorName, "text");
-        _ = table.Optional<string>(Host, "text");
-        _ = table.Optional<int?>(ProcessId, "integer");
-        _ = table.Required<string>(State, "text");
-        _ = table.Required<DateTimeOffset>(StartedAt, "timestamp with time zone");
-        _ = table.Required<DateTimeOffset>(HeartbeatAt, "timestamp with time zone");
-        _ = table.Required<DateTimeOffset>(ExpiresAt, "timestamp with time zone");
-        _ = table.Required<bool>(RequiresFence, "boolean").HasDefaultValue(false);
-        _ = table.Optional<string>(FencedBy, "text");
+        table.Required<string>(Holder, "text");
+        table.HasKey(Holder);
+        table.Required<string>(Kind, "text");
+        table.Required<string>(ConductorName, "text");
+        table.Optional<string>(Host, "text");
+        table.Optional<int?>(ProcessId, "integer");
+        table.Required<string>(State, "text");
+        table.Required<DateTimeOffset>(StartedAt, "timestamp with time zone");
+        table.Required<DateTimeOffset>(HeartbeatAt, "timestamp with time zone");
+        table.Required<DateTimeOffset>(ExpiresAt, "timestamp with time zone");
+        table.Required<bool>(RequiresFence, "boolean").HasDefaultValue(false);
+        table.Optional<string>(FencedBy, "text");
     }
 }

@@ -3,7 +3,8 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace NodeLock.EntityFrameworkCore;
 
-/// <summary>Gives each statement a context of its own: from the factory where there is one, else from a fresh scope.</summary>
+/// <summary>Gives each statement a context of its own: from the factory where there is one, else from a fresh
+/// scope.</summary>
 internal sealed class ContextSource(Func<ContextLease> lease)
 {
     public static ContextSource Of<TContext>(IDbContextFactory<TContext> factory) where TContext : DbContext =>
@@ -46,9 +47,6 @@ internal sealed class ContextLease(DbContext context, AsyncServiceScope? scope) 
 
     public ValueTask DisposeAsync() => scope?.DisposeAsync() ?? context.DisposeAsync();
 
-    public void Dispose()
-    {
-        if (scope is { } owned) owned.Dispose();
-        else context.Dispose();
-    }
+    /// <summary>Also where a scope holds what can only be disposed asynchronously.</summary>
+    public void Dispose() => DisposeAsync().AsTask().GetAwaiter().GetResult();
 }

@@ -21,8 +21,10 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     private readonly ReservationSql sql;
     private readonly ConductorSql conductorSql;
     private readonly Statements statements;
+    private volatile bool isChecked;
 
-    /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the kind.</exception>
+    /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the
+    /// kind.</exception>
     internal EntityFrameworkCoreNodeLockRepository(ContextSource contexts, KindName kind)
     {
         this.contexts = contexts;
@@ -45,7 +47,8 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 
     /// <summary>Nodes that are only names, in <c>nodelock_nodes</c>.</summary>
     /// <param name="contexts">Makes the contexts, pooled or not.</param>
-    /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the table.</exception>
+    /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the
+    /// table.</exception>
     public static EntityFrameworkCoreNodeLockRepository For<TContext>(IDbContextFactory<TContext> contexts)
         where TContext : DbContext => new(ContextSource.Of(contexts), KindName.OfNames());
 
@@ -106,7 +109,18 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         using ContextLease lease = contexts.Lease();
         NpgsqlConnection connection = PostgresConductorStore.Open(
             (NpgsqlConnection)lease.Context.Database.GetDbConnection(), timeLimit);
-        return PostgresConductorStore.Checked(connection, model, sql, conductorSql, timeLimit);
+        try
+        {
+            // Once: what is held must not be lost because of what somebody changes while it is.
+            if (!isChecked) SchemaSql.Demand(connection, model);
+            isChecked = true;
+            return new PostgresConductorStore(connection, model, sql, conductorSql, timeLimit);
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
     }
 
     private static TimeSpan QueryLimit => TimeSpan.FromSeconds(30);
@@ -114,6 +128,9 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     private static string LocationOf(DbContext context)
     {
         NpgsqlConnectionStringBuilder settings = new(context.Database.GetConnectionString());
+        if (settings.Multiplexing)
+            throw new InvalidOperationException($"{context.GetType().Name} uses Multiplexing=true, with which Npgsql "
+                + "runs no transactions that are begun in SQL; NodeLock needs a connection string without it.");
         return $"PostgreSQL at {settings.Host}:{settings.Port}, database {settings.Database}";
     }
 

@@ -13,9 +13,7 @@ internal static class EntityKey
         List<IMutableEntityType> found = [.. model.FindEntityTypes(typeof(TEntity))];
         string entity = typeof(TEntity).Name;
         if (found.Any(e => e.IsOwned()) || model.IsOwned(typeof(TEntity)))
-        {
             throw Refused(kind, $"{entity} is an owned type, a part of its owner. Reserve the owner");
-        }
 
         if (found is not [{ HasSharedClrType: false } type])
         {
@@ -33,10 +31,7 @@ internal static class EntityKey
         IMutableKey key = type.FindPrimaryKey()
             ?? throw Refused(
                 kind, $"{entity} has no key yet. Configure its key, and the key's conversion, before this call");
-        if (Problem(type, key) is { } problem)
-        {
-            throw Refused(kind, problem);
-        }
+        if (Problem(type, key) is { } problem) throw Refused(kind, problem);
 
         IMutableProperty property = key.Properties[0];
         return IsSupported(Stored(property))

@@ -41,9 +41,7 @@ internal sealed record ExpectedColumn(string Table, string Name, string Type)
             In(conductors, Conductors.FencedBy),
         ];
         if (model is { Entity: { } entity, EntityIdName: { } key })
-        {
             columns.Add(new ExpectedColumn(entity.Sql, key, model.KeyStoreType) { IsUnique = true, IsNodeId = true });
-        }
 
         return columns;
     }

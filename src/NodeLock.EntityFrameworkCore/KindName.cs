@@ -51,15 +51,10 @@ internal sealed record KindName
 
     private static string? Problem(string name)
     {
-        if (name.Length is 0 or > MaxLength)
-        {
-            return $"it takes 1 to {MaxLength} characters";
-        }
+        if (name.Length is 0 or > MaxLength) return $"it takes 1 to {MaxLength} characters";
 
         if (!name.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c == '_'))
-        {
             return "it takes lower-case letters a to z, digits and underscores";
-        }
 
         // A sequence and a table cannot have one name in PostgreSQL, so neither may be taken.
         return Prefix + name is ConductorsTable.Name or ConductorsTable.FencingToken
@@ -75,7 +70,7 @@ internal sealed record KindName
         {
             bool startsWord = i > 0 && char.IsUpper(name[i]) && name[i - 1] != '_'
                 && (!char.IsUpper(name[i - 1]) || (i + 1 < name.Length && char.IsLower(name[i + 1])));
-            _ = words.Append(startsWord ? "_" : "").Append(char.ToLowerInvariant(name[i]));
+            words.Append(startsWord ? "_" : "").Append(char.ToLowerInvariant(name[i]));
         }
 
         return words.ToString();

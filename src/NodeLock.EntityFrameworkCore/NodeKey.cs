@@ -39,15 +39,9 @@ internal sealed class NodeKey(Type type, string table)
 
     private object? TryParse(string text)
     {
-        if (Type == typeof(string))
-        {
-            return text;
-        }
+        if (Type == typeof(string)) return text;
 
-        if (Type == typeof(Guid))
-        {
-            return Guid.TryParse(text, out Guid id) ? id : null;
-        }
+        if (Type == typeof(Guid)) return Guid.TryParse(text, out Guid id) ? id : null;
 
         return !long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number) ? null
             : Type == typeof(long) ? number

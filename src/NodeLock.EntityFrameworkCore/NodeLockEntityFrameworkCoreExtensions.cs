@@ -7,13 +7,14 @@ namespace Microsoft.Extensions.DependencyInjection;
 /// <summary>Says that the reservations are kept in PostgreSQL, through a context of yours.</summary>
 public static class NodeLockEntityFrameworkCoreExtensions
 {
-    /// <summary>Nodes that are the rows of an entity, in the table of <c>modelBuilder.AddNodeLock&lt;TEntity&gt;()</c>.</summary>
-    /// <remarks>Contexts come from an <see cref="IDbContextFactory{TContext}"/> where one is registered, pooled or not, and
-    /// else each from a fresh scope.</remarks>
+    /// <summary>Nodes that are the rows of an entity, in the table of
+    /// <c>modelBuilder.AddNodeLock&lt;TEntity&gt;()</c>.</summary>
+    /// <remarks>Contexts come from an <see cref="IDbContextFactory{TContext}"/> where one is registered, pooled or
+    /// not, and else each from a fresh scope.</remarks>
     /// <typeparam name="TContext">The context.</typeparam>
     /// <typeparam name="TEntity">The entity.</typeparam>
-    /// <exception cref="InvalidOperationException">This registration has a repository already. And when the task manager is
-    /// made: the context is not PostgreSQL's, or its model lacks the table.</exception>
+    /// <exception cref="InvalidOperationException">This registration has a repository already. And when the task
+    /// manager is made: the context is not PostgreSQL's, or its model lacks the table.</exception>
     public static NodeLockBuilder UseEntityFrameworkCore<TContext, TEntity>(this NodeLockBuilder builder)
         where TContext : DbContext where TEntity : class =>
         builder.Use<TContext>(KindName.OfEntity(typeof(TEntity)));

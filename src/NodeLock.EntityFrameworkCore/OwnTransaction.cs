@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Npgsql;
 
@@ -128,7 +129,8 @@ internal static class OwnTransaction
 
         private void Hear(object sender, NpgsqlNoticeEventArgs e)
         {
-            if (e.Notice.SqlState == Warning) warning = e.Notice.MessageText;
+            // 01000 is the state of all warnings; the routine's name is the same in every language.
+            if (e.Notice is { SqlState: Warning, Routine: "SyncRepWaitForLSN" }) warning = e.Notice.MessageText;
         }
     }
 }
@@ -138,4 +140,11 @@ internal static class OwnTransaction
 /// <c>Ends</c> cancels a query. A statement that changes something has none: its outcome would be unknown.
 /// </remarks>
 internal readonly record struct Statement<T>(
-    string Sql, object[] Parameters, TimeSpan TimeLimit, Func<NpgsqlDataReader, T> Read, CancellationToken Ends = default);
+    string Sql, object[] Parameters, TimeSpan TimeLimit, Func<NpgsqlDataReader, T> Read,
+    CancellationToken Ends = default)
+{
+    private readonly long begun = Stopwatch.GetTimestamp();
+
+    /// <summary>Whether the time has passed within which the statement is worth beginning (again).</summary>
+    public bool IsOver => Stopwatch.GetElapsedTime(begun) >= TimeLimit;
+}

@@ -16,7 +16,7 @@ internal sealed class PostgresConductorStore : IConductorStore
     private readonly ConductorSql conductorSql;
     private readonly TimeSpan timeLimit;
 
-    private PostgresConductorStore(NpgsqlConnection connection, ReservationModel model, ReservationSql sql,
+    public PostgresConductorStore(NpgsqlConnection connection, ReservationModel model, ReservationSql sql,
         ConductorSql conductorSql, TimeSpan timeLimit)
     {
         this.connection = connection;
@@ -38,31 +38,18 @@ internal sealed class PostgresConductorStore : IConductorStore
             Multiplexing = false,
             MaxAutoPrepare = 0,
             ApplicationName = "NodeLock heartbeat",
-            Timeout = Math.Min(seconds, LongestConnect),
+            // At the limit the outcome is unknown and the connection dropped. The driver first connects once more to
+            // cancel the statement, for which it must not take long, and does not wait for what comes of it.
             CommandTimeout = seconds,
-            // At the limit the connection is dropped and the outcome unknown; nothing is cancelled on the server.
             CancellationTimeout = -1,
+            Timeout = Math.Clamp(seconds / 3, 1, LongestConnect),
         };
+        if (!settings.ContainsKey("GSS Encryption Mode")) settings.GssEncryptionMode = GssEncryptionMode.Disable;
+        // Of several hosts, the one that can be written to; a data source that looks for it does not say so here.
+        if (settings.Host?.Contains(',') == true) settings.TargetSessionAttributes ??= "primary";
         NpgsqlConnection clone = like.CloneWith(settings.ToString());
         clone.Open();
         return clone;
-    }
-
-    /// <exception cref="InvalidOperationException">The database lacks something; the message says what to do.</exception>
-    public static PostgresConductorStore Checked(NpgsqlConnection connection, ReservationModel model,
-        ReservationSql sql, ConductorSql conductorSql, TimeSpan timeLimit)
-    {
-        try
-        {
-            return SchemaSql.Check(connection, model) is { Count: > 0 } problems
-                ? throw SchemaSql.Refused(model.ContextName, problems)
-                : new PostgresConductorStore(connection, model, sql, conductorSql, timeLimit);
-        }
-        catch
-        {
-            connection.Dispose();
-            throw;
-        }
     }
 
     public bool Register(ConductorEntry conductor) => Query(conductorSql.Register, static _ => true, conductor.Holder,
@@ -81,8 +68,8 @@ internal sealed class PostgresConductorStore : IConductorStore
     public void Release(string holder, IReadOnlyList<HeldNode> held) =>
         Query(sql.ReleaseMany, static _ => true, Ids(held), Tokens(held), holder);
 
-    public IReadOnlyList<string> DeclareDead(string holder) =>
-        Query(conductorSql.DeclareDead, static row => row.GetString(0), model.Kind, holder);
+    public IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter) =>
+        Query(conductorSql.DeclareDead, static row => row.GetString(0), model.Kind, holder, notAfter.ToUniversalTime());
 
     public int Sweep(int batchSize) => Change(conductorSql.Sweep, batchSize);
 
@@ -113,5 +100,6 @@ internal sealed class PostgresConductorStore : IConductorStore
         OwnTransaction.Query(connection, new Statement<T>(statement, parameters, timeLimit, read)).Rows;
 
     private int Change(string statement, params object[] parameters) =>
-        OwnTransaction.Query(connection, new Statement<bool>(statement, parameters, timeLimit, static _ => true)).Changed;
+        OwnTransaction.Query(
+            connection, new Statement<bool>(statement, parameters, timeLimit, static _ => true)).Changed;
 }

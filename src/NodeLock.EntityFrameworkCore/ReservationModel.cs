@@ -87,9 +87,7 @@ internal sealed class ReservationModel
     private ReservationModel With(KindName kind, IForeignKey reference, ISqlGenerationHelper sql)
     {
         if (EntityKey.Problem(reference.PrincipalEntityType, reference.PrincipalKey) is { } problem)
-        {
             throw EntityKey.Refused(kind, problem);
-        }
 
         TableNames entity = TableNames.Of(reference.PrincipalEntityType, sql);
         string key = reference.PrincipalKey.Properties[0].Name;

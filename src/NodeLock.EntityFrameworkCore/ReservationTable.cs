@@ -22,8 +22,8 @@ internal static class ReservationTable
     /// <summary>The table of nodes that are only names.</summary>
     public static void Add(ModelBuilder model, KindName kind) => Add(model, kind, table =>
     {
-        _ = table.Required<string>(Id, "text");
-        _ = table.HasKey(Id);
+        table.Required<string>(Id, "text");
+        table.HasKey(Id);
     });
 
     /// <summary>The table of nodes that are an entity's rows.</summary>
@@ -33,16 +33,16 @@ internal static class ReservationTable
         IMutableProperty key = EntityKey.Of<TEntity>(model.Model, kind);
         Add(model, kind, table =>
         {
-            _ = table.Unstated(key.ClrType, Id).IsRequired();
+            table.Unstated(key.ClrType, Id).IsRequired();
 
             // Type and conversion come to a foreign key from its principal, also when they are set later. Collation
             // does not, and a length does only where no convention has one for every string.
             table.Metadata.GetProperty(Id).SetCollation(key.GetCollation());
             table.Metadata.GetProperty(Id).SetMaxLength(key.GetMaxLength());
-            _ = table.HasKey(Id);
+            table.HasKey(Id);
 
             // No navigation: a query filter on the entity would have something to say about a required one.
-            _ = table.HasOne<TEntity>((string?)null).WithOne()
+            table.HasOne<TEntity>((string?)null).WithOne()
                 .HasForeignKey(kind.Table, Id)
                 .HasPrincipalKey(key.DeclaringType.Name, key.Name)
                 .OnDelete(DeleteBehavior.Cascade);
@@ -60,9 +60,9 @@ internal static class ReservationTable
         }
 
         ConductorsTable.Ensure(model);
-        _ = model.SharedTypeEntity<Dictionary<string, object>>(kind.Table, table =>
+        model.SharedTypeEntity<Dictionary<string, object>>(kind.Table, table =>
         {
-            _ = table.ToTable(kind.Table).HasStorageParameter("fillfactor", 80);
+            table.ToTable(kind.Table).HasStorageParameter("fillfactor", 80);
             addKey(table);
             AddReservation(table);
         });
@@ -70,12 +70,12 @@ internal static class ReservationTable
 
     private static void AddReservation(TableBuilder table)
     {
-        _ = table.Optional<string>(Reservation, "text");
-        _ = table.Required<long>(Token, "bigint").HasDefaultValue(0L);
-        _ = table.Optional<string>(Purpose, "text");
-        _ = table.Optional<DateTimeOffset?>(ReservedAt, "timestamp with time zone");
-        _ = table.Required<string[]>(Shared, "text[]").HasDefaultValueSql("'{}'");
-        _ = table.Optional<DateTimeOffset?>(WantedUntil, "timestamp with time zone");
-        _ = table.Optional<DateTimeOffset?>(WriterUntil, "timestamp with time zone");
+        table.Optional<string>(Reservation, "text");
+        table.Required<long>(Token, "bigint").HasDefaultValue(0L);
+        table.Optional<string>(Purpose, "text");
+        table.Optional<DateTimeOffset?>(ReservedAt, "timestamp with time zone");
+        table.Required<string[]>(Shared, "text[]").HasDefaultValueSql("'{}'");
+        table.Optional<DateTimeOffset?>(WantedUntil, "timestamp with time zone");
+        table.Optional<DateTimeOffset?>(WriterUntil, "timestamp with time zone");
     }
 }

@@ -11,8 +11,8 @@ internal static class ReserveReply
         const int Id = 0, Trusted = 1, Granted = 2, GrantedAt = 3, Held = 4;
         NodeId nodeId = spell(row.GetValue(Id));
         if (nodeId != request.NodeId)
-            throw new InvalidOperationException($"The database takes node id '{request.NodeId}' for '{nodeId}': its key "
-                + "finds text equal that is not the same, so that one node would have two gates.");
+            throw new InvalidOperationException($"The database takes node id '{request.NodeId}' for '{nodeId}': its "
+                + "key finds text equal that is not the same, so that one node would have two gates.");
         if (!row.GetBoolean(Trusted)) return new ReserveAnswer.ConductorNotAlive();
 
         string? holder = row.IsDBNull(Held) ? null : row.GetString(Held);
@@ -26,11 +26,13 @@ internal static class ReserveReply
             : new ReserveAnswer.Taken(current);
     }
 
-    /// <summary>A row of <see cref="ReservationSql.Find"/> or <see cref="ReservationSql.List"/>; null when free.</summary>
+    /// <summary>A row of <see cref="ReservationSql.Find"/> or <see cref="ReservationSql.List"/>; null when
+    /// free.</summary>
     public static Reservation? ReadReservation(NpgsqlDataReader row, Func<object, NodeId> spell) =>
         row.IsDBNull(0) ? null : Reservation(row, spell(row.GetValue(0)), held: 1);
 
-    /// <summary>Holder, token, purpose, since and the holder's state, from the column <paramref name="held"/> on.</summary>
+    /// <summary>Holder, token, purpose, since and the holder's state, from the column <paramref name="held"/>
+    /// on.</summary>
     private static Reservation Reservation(NpgsqlDataReader row, NodeId nodeId, int held) => new(
         nodeId,
         ReservationMode.Exclusive,

@@ -91,12 +91,16 @@ internal static class SchemaSql
         };
         using NpgsqlDataReader reader = command.ExecuteReader();
         List<string> problems = [];
-        while (reader.Read())
-        {
-            problems.Add($"{reader.GetString(0)} {reader.GetString(1)}");
-        }
+        while (reader.Read()) problems.Add($"{reader.GetString(0)} {reader.GetString(1)}");
 
         return problems;
+    }
+
+    /// <exception cref="InvalidOperationException">The database lacks something; the message says what to
+    /// do.</exception>
+    public static void Demand(NpgsqlConnection connection, ReservationModel model)
+    {
+        if (Check(connection, model) is { Count: > 0 } problems) throw Refused(model.ContextName, problems);
     }
 
     /// <summary>The exception for what <see cref="Check"/> found.</summary>

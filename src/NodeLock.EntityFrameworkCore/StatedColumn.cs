@@ -29,9 +29,7 @@ internal static class StatedColumn
 
         // Conventions set before the model was built have been applied by now, as if stated; only removal undoes them.
         foreach (string annotation in column.Metadata.GetAnnotations().Select(a => a.Name).ToList())
-        {
             _ = column.Metadata.RemoveAnnotation(annotation);
-        }
 
         return column.HasColumnName(name).HasColumnOrder(order).ValueGeneratedNever().IsConcurrencyToken(false);
     }

@@ -8,8 +8,8 @@ using Npgsql;
 namespace NodeLock.EntityFrameworkCore;
 
 /// <summary>
-/// Runs statements on contexts of the user's own: the connection is opened through EF Core, so that its interceptors and
-/// password providers work, inside its execution strategy, and never in a transaction of the caller.
+/// Runs statements on contexts of the user's own: the connection is opened through EF Core, so that its interceptors
+/// and password providers work, inside its execution strategy, and never in a transaction of the caller.
 /// </summary>
 internal sealed class Statements(ContextSource contexts, string contextName)
 {
@@ -95,6 +95,8 @@ internal sealed class Statements(ContextSource contexts, string contextName)
 
     private static async Task<List<T>> OnceAsync<T>(DbContext context, Statement<T> statement)
     {
+        // An execution strategy may come back long after anybody waits for this.
+        if (statement.IsOver) throw new NpgsqlException($"Given up after {statement.TimeLimit}.");
         await context.Database.OpenConnectionAsync(statement.Ends).ConfigureAwait(false);
         try
         {
@@ -123,8 +125,8 @@ internal sealed class Statements(ContextSource contexts, string contextName)
     private static bool IsAbsence(PostgresException e) =>
         e.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn;
 
-    /// <summary>What a caller should see instead: the provider's own exception out of EF Core's wrapping, and what to do
-    /// where the tables are missing. Null where it is that already.</summary>
+    /// <summary>What a caller should see instead: the provider's own exception out of EF Core's wrapping, and what to
+    /// do where the tables are missing. Null where it is that already.</summary>
     private Exception? Translated(Exception e)
     {
         Exception inner = e is RetryLimitExceededException or InvalidOperationException

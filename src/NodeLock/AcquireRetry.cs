@@ -34,7 +34,8 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
     private bool turnedAway;
     private bool longWaitReported;
 
-    /// <summary>Attempts made so far, the first included; ticks that passed while others were first count too.</summary>
+    /// <summary>Attempts made so far, the first included; ticks that passed while others were first count
+    /// too.</summary>
     public int Attempts { get; private set; } = 1;
 
     public TimeSpan Elapsed => timeProvider.GetElapsedTime(began);
@@ -78,8 +79,8 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
         return waits;
     }
 
-    /// <summary>Ends at the next tick, which uses up an attempt, or when woken, which does not; also when cancelled, which
-    /// Polly sees next.</summary>
+    /// <summary>Ends at the next tick, which uses up an attempt, or when woken, which does not; also when cancelled,
+    /// which Polly sees next.</summary>
     private async ValueTask NextTryAsync(CancellationToken cancellationToken)
     {
         TimeSpan tick = Attempts * retry.Interval;
@@ -97,6 +98,7 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
         // Ticks that went by unused (a slow store, a machine asleep) are not made up for by a burst of tries.
         long due = (long)(Elapsed / retry.Interval) + 1;
         Attempts = (int)Math.Clamp(due, Attempts + 1L, retry.MaxAttempts);
+        if (!acquisition.Place.IsFirst) acquisition.Place.PromptFirst(retry.Interval, timeProvider);
     }
 
     private void ReportLongWait()

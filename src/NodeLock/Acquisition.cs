@@ -57,8 +57,8 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
         }
     }
 
-    /// <summary>Ends an acquire that got no scope: whatever it may still be given goes to the next in line or back to the
-    /// store, and is never leaked.</summary>
+    /// <summary>Ends an acquire that got no scope: whatever it may still be given goes to the next in line or back to
+    /// the store, and is never leaked.</summary>
     public async Task GiveUpAsync()
     {
         try
@@ -76,11 +76,12 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
         await releases.EndTurnAsync(place).ConfigureAwait(false);
     }
 
-    /// <summary>Cancellation, or a store that does not answer in time, ends the wait for the answer, never the statement,
-    /// which may reserve the node all the same.</summary>
+    /// <summary>Cancellation, or a store that does not answer in time, ends the wait for the answer, never the
+    /// statement, which may reserve the node all the same.</summary>
     private async ValueTask<ReserveAnswer> AskAsync(Registration registration, CancellationToken cancellationToken)
     {
         ReserveRequest request = new(place.NodeId, registration.Holder, place.KnownToken(registration), place.Purpose);
+        place.Asks(timeProvider);
         ValueTask<ReserveAnswer> answer = repository.ReserveAsync(request, options.HeartbeatInterval);
         if (answer.IsCompleted) return await answer.ConfigureAwait(false);
 
@@ -91,8 +92,8 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
 
         (abandoned, asker) = (statement, registration);
         cancellationToken.ThrowIfCancellationRequested();
-        throw new TimeoutException($"{repository.Location} did not answer within {options.HeartbeatInterval} whether node "
-            + $"{place.NodeId} is reserved for \"{place.Purpose}\". If it is, it will be released.");
+        throw new TimeoutException($"{repository.Location} did not answer within {options.HeartbeatInterval} whether "
+            + $"node {place.NodeId} is reserved for \"{place.Purpose}\". If it is, it will be released.");
     }
 
     /// <summary>
@@ -107,6 +108,7 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
         if (registration.TryHold(holding)) return manager.Granted(holding, granted.TakenOverFrom);
 
         place.Keep(new Unused(registration, granted.FencingToken));
+        conductor.ThrowIfStopping();
         throw new ReservationLostException(place.NodeId, place.Purpose, granted.FencingToken, registration.Holder,
             "the answer came when the lease was no longer certain");
     }

@@ -19,7 +19,10 @@ internal sealed class BackgroundWork(ILogger log)
 
     /// <summary>Waits for what is under way, at most for this long.</summary>
     public Task FinishAsync(TimeSpan limit, TimeProvider timeProvider) =>
-        Task.WhenAll(tasks.Values).WaitAsync(limit, timeProvider);
+        Task.WhenAll(tasks.Values.Select(EndedAsync)).WaitAsync(limit, timeProvider);
+
+    private static async Task EndedAsync(Task task) =>
+        await task.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     private async Task WatchAsync(long id, Task task, string what)
     {

@@ -27,6 +27,7 @@ internal sealed class Conductor
     private readonly Lazy<Task> stopped;
     private Registration current;
     private TaskCompletionSource<Registration>? asked;
+    private TaskCompletionSource<Registration>? answering;
     private volatile bool stopping;
 
     public Conductor(INodeLockRepository repository, LiveOptions live, Gates gates, BackgroundWork background,
@@ -45,7 +46,8 @@ internal sealed class Conductor
         Heartbeat heartbeat = new(this, repository, options, gates, log);
         // Two threads: the second one makes no calls to the store, so that scopes hear of the loss in time while a
         // renewal hangs.
-        heart = Pacemaker.Create("NodeLock heartbeat", heartbeat.Beat, heartbeat.BeatLast, repository.Pace, timeProvider);
+        heart = Pacemaker.Create("NodeLock heartbeat", heartbeat.Beat, heartbeat.BeatLast, repository.Pace,
+            timeProvider);
         watch = Pacemaker.Create("NodeLock trust window", Watch, () => { }, repository.Pace, timeProvider);
     }
 
@@ -60,10 +62,11 @@ internal sealed class Conductor
 
     public bool IsStopping => stopping;
 
-    public void Start()
+    /// <summary>False when it had been started before.</summary>
+    public bool Start()
     {
         watch.Start();
-        heart.Start();
+        return heart.Start();
     }
 
     public void ThrowIfStopping()
@@ -91,8 +94,7 @@ internal sealed class Conductor
             outcome = asked.Task;
         }
 
-        Start();
-        heart.Wake();
+        if (!Start()) heart.Wake();
         return await outcome.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
@@ -101,11 +103,28 @@ internal sealed class Conductor
     {
         Lose(registration.Renewed(sentAt), NotRenewed);
         watch.Wake();
-        TakeAsked()?.SetResult(registration);
+        foreach (TaskCompletionSource<Registration> question in TakeAsked()) question.SetResult(registration);
+    }
+
+    /// <summary>Called when a heartbeat begins: should it fail, that answers only those who had asked by now.</summary>
+    public void BeatBegins()
+    {
+        lock (sync)
+        {
+            answering = asked;
+            asked = null;
+        }
     }
 
     /// <summary>Called by the heartbeat when the store could not be asked.</summary>
-    public void NotConfirmed(Exception reason) => Refuse(reason);
+    public void NotConfirmed(Exception reason)
+    {
+        lock (sync)
+        {
+            Refuse(answering, reason);
+            answering = null;
+        }
+    }
 
     /// <summary>Called by the heartbeat when the store says that this conductor is not alive.</summary>
     /// <returns>The registration to go on with.</returns>
@@ -114,13 +133,14 @@ internal sealed class Conductor
         Registration dead = Current;
         Registration next = Draw();
         Volatile.Write(ref current, next);
-        log.DeclaredDead(dead.Holder, next.Holder);
         Lose(dead.End(declaredDead: true), "its conductor was declared dead");
         gates.Lapse(dead);
+        log.DeclaredDead(dead.Holder, next.Holder);
         return next;
     }
 
-    /// <summary>A name that was not answered for is not used again: it may be in the store, and will expire there.</summary>
+    /// <summary>A name that was not answered for is not used again: it may be in the store, and will expire
+    /// there.</summary>
     public Registration Redraw()
     {
         Registration next = Draw();
@@ -162,7 +182,8 @@ internal sealed class Conductor
     public void BeginStop()
     {
         lock (sync) stopping = true;
-        Refuse(new ConductorStoppingException(Name));
+        foreach (TaskCompletionSource<Registration> question in TakeAsked())
+            Refuse(question, new ConductorStoppingException(Name));
         gates.WakeAll();
     }
 
@@ -181,7 +202,8 @@ internal sealed class Conductor
         await heart.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Lose(Current.End(declaredDead: false), "its conductor has stopped");
-        await watch.StopAsync().ConfigureAwait(false);
+        await watch.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         log.Stopped(Name, Current.Holder);
     }
 
@@ -194,20 +216,20 @@ internal sealed class Conductor
         return Timeout.InfiniteTimeSpan; // until the next registration or renewal wakes this
     }
 
-    private void Refuse(Exception reason)
+    private static void Refuse(TaskCompletionSource<Registration>? question, Exception reason)
     {
-        if (TakeAsked() is not { } taken) return;
-        taken.SetException(reason);
-        _ = taken.Task.Exception; // seen, also where all who asked have cancelled
+        if (question is null) return;
+        question.SetException(reason);
+        _ = question.Task.Exception; // seen, also where all who asked have cancelled
     }
 
-    private TaskCompletionSource<Registration>? TakeAsked()
+    private TaskCompletionSource<Registration>[] TakeAsked()
     {
         lock (sync)
         {
-            TaskCompletionSource<Registration>? taken = asked;
-            asked = null;
-            return taken;
+            TaskCompletionSource<Registration>?[] taken = [answering, asked];
+            (answering, asked) = (null, null);
+            return [.. taken.OfType<TaskCompletionSource<Registration>>()];
         }
     }
 

@@ -61,8 +61,8 @@ public sealed class NodeLockedException : Exception
         string advice = (obstacle, turnedAway) switch
         {
             (_, true) => "It was not waited for, since as many acquires wait already as MaxWaiters allows.",
-            ({ IsOurs: true }, _) => "Task scopes are not re-entrant: dispose the one that holds it first, or try again "
-                + "later.",
+            ({ IsOurs: true }, _) =>
+                "Task scopes are not re-entrant: dispose the one that holds it first, or try again later.",
             ({ Reservation.State: ReservationState.WaitingForFence }, _) =>
                 "Its conductor is dead; the node is free as soon as it is fenced.",
             _ => "Try again later.",

@@ -15,6 +15,9 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
 
     public int Length_NeedsLock => line.Count;
 
+    /// <summary>When the first in line last asked.</summary>
+    public long? AskedAt_NeedsLock { get; set; }
+
     /// <summary>What the first in line met when it last asked.</summary>
     public Obstacle? Met_NeedsLock { get; set; }
 

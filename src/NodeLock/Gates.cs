@@ -1,6 +1,7 @@
 namespace NodeLock;
 
-/// <summary>The gates of one task manager: for each node in use, the line of those in this process who want it.</summary>
+/// <summary>The gates of one task manager: for each node in use, the line of those in this process who want
+/// it.</summary>
 /// <remarks>One lock guards them all; it is never held across a statement or a callback.</remarks>
 internal sealed class Gates
 {

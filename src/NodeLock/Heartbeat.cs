@@ -3,8 +3,8 @@ using Microsoft.Extensions.Logging;
 namespace NodeLock;
 
 /// <summary>
-/// One beat: renew the lease, then see what this conductor really holds, then look after the dead. On a connection of its own
-/// to the store, so that an exhausted connection pool cannot stop it.
+/// One beat: renew the lease, then see what this conductor really holds, then look after the dead. On a connection of
+/// its own to the store, so that an exhausted connection pool cannot stop it.
 /// </summary>
 internal sealed class Heartbeat(Conductor conductor, INodeLockRepository repository, NodeLockOptions options,
     Gates gates, ILogger log)
@@ -15,10 +15,12 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
     private IConductorStore? store;
     private bool registered;
     private bool away;
+    private bool lookAfterFails;
 
     public TimeSpan Beat()
     {
         TimeSpan began = conductor.Clock.Now;
+        conductor.BeatBegins();
         try
         {
             store ??= repository.Connect(options.HeartbeatInterval);
@@ -44,10 +46,10 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         Registration registration = conductor.Current;
         try
         {
-            if (registered && registration.Holdings().Length == 0)
+            if (registered && registration.TryEndIdle())
             {
                 store ??= repository.Connect(options.ReleaseTimeout);
-                GiveBack(registration, store);
+                GiveBack(registration, store, nextBeat: TimeSpan.MaxValue);
                 if (!store.Leave(registration.Holder)) log.StillNamed(registration.Holder);
             }
         }
@@ -70,8 +72,8 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
             TimeSpan sentAt = conductor.Clock.Now;
             if (connection.Renew(registration.Holder, options.LeaseDuration) is { } storeClock)
             {
-                housekeeping.Renewed(sentAt, storeClock);
                 conductor.Confirmed(registration, sentAt);
+                housekeeping.Renewed(sentAt, storeClock);
                 return registration;
             }
 
@@ -104,20 +106,24 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         return registration;
     }
 
-    /// <summary>What follows a renewal. None of it is so urgent as the next renewal, and a failure here takes nothing from
-    /// the last one.</summary>
+    /// <summary>
+    /// What follows a renewal. A failure here takes nothing from that, and no statement is begun when the next renewal
+    /// is due: with the one that may be under way then, it is late by one interval, which the trust window allows.
+    /// </summary>
     private void LookAfter(Registration registration, IConductorStore connection, TimeSpan nextBeat)
     {
         try
         {
             FindLost(registration, connection);
-            if (conductor.Clock.Now < nextBeat) GiveBack(registration, connection);
+            if (conductor.Clock.Now < nextBeat) GiveBack(registration, connection, nextBeat);
             if (conductor.Clock.Now < nextBeat) housekeeping.Run(registration, connection, nextBeat);
+            lookAfterFails = false;
         }
         catch (Exception e)
         {
             Disconnect();
-            log.LookAfterFailed(e, repository.Location);
+            if (!lookAfterFails) log.LookAfterFailed(e, repository.Location); // not again at each heartbeat
+            lookAfterFails = true;
         }
     }
 
@@ -134,7 +140,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
     /// releases failed. Under the gate and by exactly the token read: a reservation that is just being made, or has
     /// been made since, has its caller in line or another token.
     /// </summary>
-    private void GiveBack(Registration registration, IConductorStore connection)
+    private void GiveBack(Registration registration, IConductorStore connection, TimeSpan nextBeat)
     {
         List<Place> places = [];
         List<HeldNode> unused = [];
@@ -148,7 +154,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
                 unused.Add(named);
             }
 
-            if (unused.Count == 0) return;
+            if (unused.Count == 0 || conductor.Clock.Now >= nextBeat) return;
             connection.Release(registration.Holder, unused);
             log.GaveBack(unused.Count, registration.Holder);
         }
@@ -172,8 +178,10 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
     {
         if (away || conductor.IsStopping) return;
         away = true;
-        if (e is InvalidOperationException and not ObjectDisposedException) log.StoreUnfit(e, repository.Location, e.Message);
-        else log.StoreAway(e, repository.Location);
+        if (e is InvalidOperationException and not ObjectDisposedException)
+            log.StoreUnfit(e, repository.Location, e.Message);
+        else
+            log.StoreAway(e, repository.Location);
     }
 
     private void Returned()

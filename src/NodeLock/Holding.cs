@@ -4,8 +4,8 @@ namespace NodeLock;
 /// A reservation in use by a task scope. The conductor keeps this and not the scope, so that a scope that was dropped
 /// without dispose can be collected and reported.
 /// </summary>
-#pragma warning disable CA1001 // The source of Lost is never disposed: its token stays readable after the scope's dispose,
-// and without a timer there is nothing to free.
+#pragma warning disable CA1001 // The source of Lost is never disposed: its token stays readable after the scope's
+// dispose, and without a timer there is nothing to free.
 internal sealed class Holding(Place place, Registration registration, string purpose, long fencingToken,
     DateTimeOffset reservedAt, TimeSpan heldSince)
 #pragma warning restore CA1001
@@ -15,6 +15,7 @@ internal sealed class Holding(Place place, Registration registration, string pur
     private readonly CancellationTokenSource lost = new();
     private int state = Held;
     private int longHoldReported;
+    private string? lostBecause;
 
     public Place Place => place;
     public NodeId NodeId => place.NodeId;
@@ -32,15 +33,14 @@ internal sealed class Holding(Place place, Registration registration, string pur
         new Reservation(NodeId, Mode, [registration.Holder], purpose, reservedAt, fencingToken,
             ReservationState.Held));
 
-    /// <summary>Why it is lost; null while it is not.</summary>
-    public string? LostBecause { get; private set; }
+    /// <summary>Why it is lost; of use once it is.</summary>
+    public string? LostBecause => Volatile.Read(ref lostBecause);
 
     /// <summary>False when it was lost before or is no longer in use, so that each loss is reported once.</summary>
     public bool TryLose(string reason)
     {
-        if (Interlocked.CompareExchange(ref state, Lost, Held) != Held) return false;
-        LostBecause = reason;
-        return true;
+        Interlocked.CompareExchange(ref lostBecause, reason, null); // before anybody can see that it is lost
+        return Interlocked.CompareExchange(ref state, Lost, Held) == Held;
     }
 
     /// <summary>The use is over: from here on <c>Lost</c> does not fire. A lost one stays lost.</summary>

@@ -48,7 +48,7 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
     {
         if (renewals < RenewalsBeforeJudging) return;
 
-        IReadOnlyList<string> dead = connection.DeclareDead(registration.Holder);
+        IReadOnlyList<string> dead = connection.DeclareDead(registration.Holder, StoreClockAtMost());
         foreach (string holder in dead) log.DeclaredOtherDead(holder);
 
         bool roundIsDue = lastRound is null || clock.Now - lastRound >= options.LeaseDuration;
@@ -56,8 +56,16 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
         if (sweepIsDue) Sweep(connection, nextBeat);
         if (!roundIsDue || clock.Now >= nextBeat) return;
         lastRound = clock.Now;
-        BuryStrangers(connection);
-        connection.Forget(EntriesAreKeptFor);
+        BuryStrangers(connection, nextBeat);
+        if (clock.Now < nextBeat) connection.Forget(EntriesAreKeptFor);
+    }
+
+    /// <summary>What the store's clock can show by now, going by the last renewal; beyond it the clock has jumped, and
+    /// leases look over that are not.</summary>
+    private DateTimeOffset StoreClockAtMost()
+    {
+        (TimeSpan sentAt, DateTimeOffset storeClock) = previous!.Value;
+        return storeClock + (clock.Now - sentAt) + (TrustWindow.MarginOf(options.LeaseDuration) / 2);
     }
 
     /// <summary>Until nothing is left, or until the next heartbeat, which goes on with it.</summary>
@@ -78,12 +86,12 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
     /// A missing entry is no proof of death: it may be not yet visible, or restored tables may lack it. Only a holder
     /// that was without one for a whole lease of this process's own clock gets an entry, which says that it is dead.
     /// </summary>
-    private void BuryStrangers(IConductorStore connection)
+    private void BuryStrangers(IConductorStore connection, TimeSpan nextBeat)
     {
         IReadOnlyList<string> strangers = connection.FindStrangers();
         foreach (string known in strangersSince.Keys.Except(strangers).ToArray()) strangersSince.Remove(known);
 
-        foreach (string stranger in strangers)
+        foreach (string stranger in strangers.TakeWhile(_ => clock.Now < nextBeat))
         {
             if (strangersSince.TryAdd(stranger, clock.Now)) continue;
             if (clock.Now - strangersSince[stranger] < options.LeaseDuration) continue;

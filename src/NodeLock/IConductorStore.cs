@@ -7,8 +7,8 @@ namespace NodeLock;
 /// renewal, what is held in its name, and what dead conductors leave behind.
 /// </summary>
 /// <remarks>
-/// No statement here waits for a row that somebody else has in hand, but for the conductor's own entry. After an exception the connection is given up and a new
-/// one is opened, since the outcome of the statement may be unknown.
+/// No statement here waits for a row that somebody else has in hand, but for the conductor's own entry. After an
+/// exception the connection is given up and a new one is opened, since the outcome of the statement may be unknown.
 /// </remarks>
 [Experimental(INodeLockRepository.DiagnosticId)]
 public interface IConductorStore : IDisposable
@@ -30,8 +30,10 @@ public interface IConductorStore : IDisposable
     void Release(string holder, IReadOnlyList<HeldNode> held);
 
     /// <summary>Declares dead every other conductor of this kind whose lease is over.</summary>
+    /// <param name="holder">The conductor that asks.</param>
+    /// <param name="notAfter">Nobody is, when the store's clock has come to this: it jumped.</param>
     /// <returns>The holders that were declared dead by this call.</returns>
-    IReadOnlyList<string> DeclareDead(string holder);
+    IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter);
 
     /// <summary>Frees nodes of conductors that are fenced or have left, a batch at a time.</summary>
     /// <returns>How many were freed; 0 when none is left but those in somebody's hand.</returns>

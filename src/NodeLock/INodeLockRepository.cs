@@ -48,7 +48,8 @@ public interface INodeLockRepository
     void Release(string holder, HeldNode held, TimeSpan timeLimit);
 
     /// <summary>The reservation of a node; null when it is free.</summary>
-    /// <exception cref="NodeNotFoundException">There is no such node, and the store knows which nodes exist.</exception>
+    /// <exception cref="NodeNotFoundException">There is no such node, and the store knows which nodes
+    /// exist.</exception>
     ValueTask<Reservation?> FindAsync(NodeId nodeId, CancellationToken cancellationToken);
 
     /// <summary>All reservations of this kind, in the order of their ids.</summary>
@@ -66,7 +67,8 @@ public enum HeartbeatPace
     /// <summary>Threads of their own, which a busy thread pool cannot hold up: for a store that may block.</summary>
     OwnThread,
 
-    /// <summary>Timers of the <see cref="TimeProvider"/>: for a store in memory, under a clock that a test moves.</summary>
+    /// <summary>Timers of the <see cref="TimeProvider"/>: for a store in memory, under a clock that a test
+    /// moves.</summary>
     Timer,
 }
 

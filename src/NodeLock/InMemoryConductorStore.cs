@@ -43,11 +43,12 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
         }
     }
 
-    public IReadOnlyList<string> DeclareDead(string holder)
+    public IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter)
     {
         lock (repository.Sync)
         {
             List<string> dead = [];
+            if (repository.Now >= notAfter) return dead;
             foreach ((string other, InMemoryConductor conductor) in repository.Conductors)
             {
                 if (other == holder || !conductor.IsAlive || conductor.ExpiresAt >= repository.Now) continue;

@@ -5,8 +5,8 @@ namespace NodeLock;
 /// managers that share one stand for two conductors.
 /// </summary>
 /// <remarks>
-/// With it an acquire runs synchronously up to its wait, and heartbeats are timers of the <see cref="TimeProvider"/>, so
-/// that a test may acquire, advance the time, and see.
+/// With it an acquire runs synchronously up to its wait, and heartbeats are timers of the <see cref="TimeProvider"/>,
+/// so that a test may acquire, advance the time, and see.
 /// </remarks>
 /// <param name="timeProvider">The store's clock; null for the system's.</param>
 /// <threadsafety>All members may be used at the same time from any thread.</threadsafety>

@@ -6,8 +6,8 @@ namespace NodeLock;
 
 /// <summary>The settings as the configuration has them now, or the last that were good.</summary>
 /// <remarks>
-/// Not <see cref="IOptionsMonitor{TOptions}"/>, nor ValidateOnStart, which brings one up: a monitor throws what does not
-/// validate at whoever reloads the configuration, and again at each reader.
+/// Not <see cref="IOptionsMonitor{TOptions}"/>, nor ValidateOnStart, which brings one up: a monitor throws what does
+/// not validate at whoever reloads the configuration, and again at each reader.
 /// </remarks>
 internal sealed class LiveOptions : IDisposable
 {
@@ -44,8 +44,9 @@ internal sealed class LiveOptions : IDisposable
             Volatile.Write(ref current, current.WithEdits(factory.Create(name)));
             refused = null;
         }
-        // A value that cannot be bound (no number, no time span) fails before the validation does.
-        catch (Exception e) when (e is OptionsValidationException or InvalidOperationException)
+        // A value that cannot be bound fails before the validation does, and so may whoever configures in code. Thrown
+        // from here it would reach whoever reloads the configuration, such as the watcher of a file.
+        catch (Exception e)
         {
             // One edit of a file may be announced more than once.
             if (Interlocked.Exchange(ref refused, e.Message) != e.Message) log.ReloadRefused(e.Message);

@@ -8,22 +8,23 @@ internal static partial class Log
     [LoggerMessage(1, LogLevel.Debug, "Reserved node {NodeId} for \"{Purpose}\", fencing token {FencingToken}.")]
     public static partial void Reserved(this ILogger log, NodeId nodeId, string purpose, long fencingToken);
 
-    [LoggerMessage(2, LogLevel.Debug, "Released node {NodeId}, held for \"{Purpose}\", fencing token {FencingToken}.")]
+    [LoggerMessage(2, LogLevel.Debug, "Released node {NodeId}, held for \"{Purpose}\", fencing token "
+        + "{FencingToken}.")]
     public static partial void Released(this ILogger log, NodeId nodeId, string purpose, long fencingToken);
 
-    [LoggerMessage(3, LogLevel.Warning, "Took over node {NodeId} for \"{Purpose}\", fencing token {FencingToken}, from "
-        + "{DeadHolder}, which is dead or has left.")]
+    [LoggerMessage(3, LogLevel.Warning, "Took over node {NodeId} for \"{Purpose}\", fencing token "
+        + "{FencingToken}, from {DeadHolder}, which is dead or has left.")]
     public static partial void TookOver(this ILogger log, NodeId nodeId, string purpose, long fencingToken,
         string deadHolder);
 
-    [LoggerMessage(4, LogLevel.Warning, "Lost node {NodeId}, held for \"{Purpose}\", fencing token {FencingToken}, holder "
-        + "{Holder}, after {Elapsed:0.0} s: {Reason}.")]
+    [LoggerMessage(4, LogLevel.Warning, "Lost node {NodeId}, held for \"{Purpose}\", fencing token "
+        + "{FencingToken}, holder {Holder}, after {Elapsed:0.0} s: {Reason}.")]
     public static partial void Lost(this ILogger log, NodeId nodeId, string purpose, long fencingToken, string holder,
         double elapsed, string reason);
 
-    [LoggerMessage(5, LogLevel.Error, "The task scope of node {NodeId}, for \"{Purpose}\", fencing token {FencingToken}, "
-        + "was dropped without dispose. The node stays reserved until this process ends; find the acquire with this "
-        + "purpose and dispose what it returns.")]
+    [LoggerMessage(5, LogLevel.Error, "The task scope of node {NodeId}, for \"{Purpose}\", fencing token "
+        + "{FencingToken}, was dropped without dispose. The node stays reserved until this process ends; find "
+        + "the acquire with this purpose and dispose what it returns.")]
     public static partial void Dropped(this ILogger log, NodeId nodeId, string purpose, long fencingToken);
 
     [LoggerMessage(6, LogLevel.Debug, "Could not release node {NodeId}, held for \"{Purpose}\", fencing token "
@@ -31,26 +32,27 @@ internal static partial class Log
     public static partial void ReleaseFailed(this ILogger log, Exception exception, NodeId nodeId, string purpose,
         long fencingToken);
 
-    [LoggerMessage(7, LogLevel.Warning, "Node {NodeId} has been held for \"{Purpose}\", fencing token {FencingToken}, for "
-        + "{Elapsed:0.0} s.")]
+    [LoggerMessage(7, LogLevel.Warning, "Node {NodeId} has been held for \"{Purpose}\", fencing token "
+        + "{FencingToken}, for {Elapsed:0.0} s.")]
     public static partial void LongHold(this ILogger log, NodeId nodeId, string purpose, long fencingToken,
         double elapsed);
 
-    [LoggerMessage(8, LogLevel.Warning, "Still waiting for node {NodeId} for \"{Purpose}\" after {Elapsed:0.0} s; "
-        + "in the way when last asked: {Obstacle}.")]
-    public static partial void LongWait(this ILogger log, NodeId nodeId, string purpose, double elapsed, string obstacle);
+    [LoggerMessage(8, LogLevel.Warning, "Still waiting for node {NodeId} for \"{Purpose}\" after {Elapsed:0.0} "
+        + "s; in the way when last asked: {Obstacle}.")]
+    public static partial void LongWait(this ILogger log, NodeId nodeId, string purpose, double elapsed,
+        string obstacle);
 
-    [LoggerMessage(9, LogLevel.Warning, "A reserve of node {NodeId} for \"{Purpose}\", whose caller no longer waits, was not "
-        + "answered; if it reserved the node, the heartbeat gives it back.")]
+    [LoggerMessage(9, LogLevel.Warning, "A reserve of node {NodeId} for \"{Purpose}\", whose caller no longer "
+        + "waits, was not answered; if it reserved the node, the heartbeat gives it back.")]
     public static partial void AbandonedReserveFailed(this ILogger log, Exception exception, NodeId nodeId,
         string purpose);
 
-    [LoggerMessage(10, LogLevel.Warning, "Node {NodeId}, held for \"{Purpose}\", fencing token {FencingToken}, is not "
-        + "released yet; the heartbeat goes on with it.")]
+    [LoggerMessage(10, LogLevel.Warning, "Node {NodeId}, held for \"{Purpose}\", fencing token {FencingToken}, "
+        + "is not released yet; the heartbeat goes on with it.")]
     public static partial void ReleasePutOff(this ILogger log, NodeId nodeId, string purpose, long fencingToken);
 
-    [LoggerMessage(11, LogLevel.Warning, "As many acquires wait as MaxWaiters allows ({MaxWaiters}); more are turned away "
-        + "after one attempt.")]
+    [LoggerMessage(11, LogLevel.Warning, "As many acquires wait as MaxWaiters allows ({MaxWaiters}); more are "
+        + "turned away after one attempt.")]
     public static partial void TooManyWaiters(this ILogger log, int maxWaiters);
 
     [LoggerMessage(20, LogLevel.Information, "Conductor {ConductorName} started as {Holder} at {Location}.")]
@@ -59,20 +61,23 @@ internal static partial class Log
     [LoggerMessage(21, LogLevel.Information, "Conductor {ConductorName} stopped; it was {Holder}.")]
     public static partial void Stopped(this ILogger log, string conductorName, string holder);
 
-    [LoggerMessage(22, LogLevel.Warning, "This conductor was declared dead as {DeadHolder}; it starts over as {Holder}.")]
+    [LoggerMessage(22, LogLevel.Warning, "This conductor was declared dead as {DeadHolder}; it starts over as "
+        + "{Holder}.")]
     public static partial void DeclaredDead(this ILogger log, string deadHolder, string holder);
 
-    [LoggerMessage(23, LogLevel.Warning, "{Holder} could not leave: nodes still carry its name. Its lease ends by itself.")]
+    [LoggerMessage(23, LogLevel.Warning, "{Holder} could not leave: nodes still carry its name. Its lease ends "
+        + "by itself.")]
     public static partial void StillNamed(this ILogger log, string holder);
 
     [LoggerMessage(24, LogLevel.Warning, "{Holder} could not leave; its lease ends by itself.")]
     public static partial void LeaveFailed(this ILogger log, Exception exception, string holder);
 
-    [LoggerMessage(25, LogLevel.Warning, "Gave back {Count} nodes that carried the name of {Holder} and that nobody used.")]
+    [LoggerMessage(25, LogLevel.Warning, "Gave back {Count} nodes that carried the name of {Holder} and that "
+        + "nobody used.")]
     public static partial void GaveBack(this ILogger log, int count, string holder);
 
-    [LoggerMessage(30, LogLevel.Warning, "{Location} cannot be reached; the lease is not renewed. This is tried again, and "
-        + "reported when it succeeds.")]
+    [LoggerMessage(30, LogLevel.Warning, "{Location} cannot be reached; the lease is not renewed. This is "
+        + "tried again, and reported when it succeeds.")]
     public static partial void StoreAway(this ILogger log, Exception exception, string location);
 
     [LoggerMessage(31, LogLevel.Information, "{Location} is back.")]
@@ -84,11 +89,12 @@ internal static partial class Log
     [LoggerMessage(33, LogLevel.Debug, "The conductor's connection to {Location} did not close in good order.")]
     public static partial void NotDisconnected(this ILogger log, Exception exception, string location);
 
-    [LoggerMessage(34, LogLevel.Warning, "After a renewal, the look at what is held and at who is dead failed at "
-        + "{Location}; the next heartbeat repeats it.")]
+    [LoggerMessage(34, LogLevel.Warning, "After a renewal, the look at what is held and at who is dead failed "
+        + "at {Location}; the next heartbeat repeats it.")]
     public static partial void LookAfterFailed(this ILogger log, Exception exception, string location);
 
-    [LoggerMessage(40, LogLevel.Warning, "Declared {DeadHolder} dead: its lease is over and it did not renew it.")]
+    [LoggerMessage(40, LogLevel.Warning, "Declared {DeadHolder} dead: its lease is over and it did not renew "
+        + "it.")]
     public static partial void DeclaredOtherDead(this ILogger log, string deadHolder);
 
     [LoggerMessage(41, LogLevel.Information, "Freed {Count} nodes of conductors that are dead or have left.")]
@@ -97,11 +103,12 @@ internal static partial class Log
     [LoggerMessage(42, LogLevel.Warning, "{Holder} holds nodes and has no entry; it was entered as dead.")]
     public static partial void Buried(this ILogger log, string holder);
 
-    [LoggerMessage(43, LogLevel.Warning, "The store's clock moved by {StoreSeconds:0.0} s while {Seconds:0.0} s passed here; "
-        + "nobody is declared dead until the others have had time to renew.")]
+    [LoggerMessage(43, LogLevel.Warning, "The store's clock moved by {StoreSeconds:0.0} s while {Seconds:0.0} "
+        + "s passed here; nobody is declared dead until the others have had time to renew.")]
     public static partial void StoreClockJumped(this ILogger log, double storeSeconds, double seconds);
 
-    [LoggerMessage(50, LogLevel.Error, "The changed configuration is refused, and the last good one stays: {Reason}")]
+    [LoggerMessage(50, LogLevel.Error, "The changed configuration is refused, and the last good one stays: "
+        + "{Reason}")]
     public static partial void ReloadRefused(this ILogger log, string reason);
 
     [LoggerMessage(51, LogLevel.Error, "Background work failed: {Work}.")]

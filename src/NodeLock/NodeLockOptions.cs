@@ -35,7 +35,8 @@ public sealed class NodeLockOptions
     [Range(typeof(TimeSpan), "00:00:00.300", "1.00:00:00")]
     public TimeSpan LeaseDuration { get; set; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>The time from one renewal to the next, and the limit for the answer to a renewal or a reserve.</summary>
+    /// <summary>The time from one renewal to the next, and the limit for the answer to a renewal or a
+    /// reserve.</summary>
     /// <value>The default is 10 seconds. From 100 ms to 8 hours.</value>
     [Range(typeof(TimeSpan), "00:00:00.100", "08:00:00")]
     public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromSeconds(10);

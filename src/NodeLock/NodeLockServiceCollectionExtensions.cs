@@ -16,7 +16,8 @@ public static class NodeLockServiceCollectionExtensions
     /// <exception cref="InvalidOperationException">NodeLock is registered already.</exception>
     public static NodeLockBuilder AddNodeLock(this IServiceCollection services) => Add(services, null, _ => { });
 
-    /// <summary>Registers a task manager with settings from the configuration, which is followed when it changes.</summary>
+    /// <summary>Registers a task manager with settings from the configuration, which is followed when it
+    /// changes.</summary>
     /// <inheritdoc cref="AddNodeLock(IServiceCollection)"/>
     public static NodeLockBuilder AddNodeLock(this IServiceCollection services, IConfiguration section) =>
         Add(services, null, options => options.Bind(section));
@@ -64,7 +65,7 @@ public static class NodeLockServiceCollectionExtensions
     private static TaskManager Create(IServiceProvider provider, NodeLockBuilder builder)
     {
         INodeLockRepository repository = provider.GetKeyedService<INodeLockRepository>(builder.Key)
-            ?? throw new InvalidOperationException($"{builder.Name} has no repository. Call UseEntityFrameworkCore<…>() "
+            ?? throw new InvalidOperationException($"{builder.Name} has no repository. Call UseEntityFrameworkCore<…> "
                 + "or UseInMemory() on what AddNodeLock returned.");
         ILogger log = TaskManager.LogOf(provider.GetService<ILoggerFactory>());
         LiveOptions settings = new(builder.Key ?? Options.Options.DefaultName,

@@ -7,9 +7,8 @@ namespace NodeLock;
 /// <param name="last">Run once, after the last step.</param>
 internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
 {
-    protected Func<TimeSpan> Step => step;
-
-    protected Action Last => last;
+    // Steps do not throw; should one do so all the same, a conductor that tries again is better than a dead process.
+    private static readonly TimeSpan AfterFault = TimeSpan.FromSeconds(1);
 
     public static Pacemaker Create(string name, Func<TimeSpan> step, Action last, HeartbeatPace pace,
         TimeProvider timeProvider) => pace switch
@@ -19,12 +18,37 @@ internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
             _ => throw new ArgumentOutOfRangeException(nameof(pace)),
         };
 
-    public abstract void Start();
+    /// <summary>Runs the first step; false when that was begun before.</summary>
+    public abstract bool Start();
 
     public abstract void Wake();
 
     /// <summary>Lets the step that is under way end, runs the last one, and is done when that has ended.</summary>
     public abstract Task StopAsync();
+
+    private TimeSpan Step()
+    {
+        try
+        {
+            return step();
+        }
+        catch (Exception)
+        {
+            return AfterFault;
+        }
+    }
+
+    private void Last()
+    {
+        try
+        {
+            last();
+        }
+        catch (Exception)
+        {
+            // It was the last thing to do; the lease ends by itself.
+        }
+    }
 
     private sealed class ThreadPacemaker(string name, Func<TimeSpan> step, Action last) : Pacemaker(step, last)
     {
@@ -34,11 +58,21 @@ internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
         private bool stopping;
         private int started;
 
-        public override void Start()
+        public override bool Start()
         {
-            if (Interlocked.Exchange(ref started, 1) != 0) return;
-            // UnsafeStart: what flows with the first caller (a transaction, an activity) is none of this thread's.
-            new Thread(Run) { Name = name, IsBackground = true, Priority = ThreadPriority.AboveNormal }.UnsafeStart();
+            if (Interlocked.Exchange(ref started, 1) != 0) return false;
+            try
+            {
+                // UnsafeStart: what flows with the first caller (a transaction, an activity) is none of this thread's.
+                new Thread(Run) { Name = name, IsBackground = true, Priority = ThreadPriority.AboveNormal }
+                    .UnsafeStart();
+                return true;
+            }
+            catch (OutOfMemoryException)
+            {
+                Volatile.Write(ref started, 0); // for the next who asks
+                throw;
+            }
         }
 
         public override void Wake()
@@ -79,16 +113,23 @@ internal abstract class Pacemaker(Func<TimeSpan> step, Action last)
     {
         private readonly Lock running = new();
         private readonly ITimer timer;
+        private int started;
         private bool stopped;
 
         public TimerPacemaker(Func<TimeSpan> step, Action last, TimeProvider timeProvider) : base(step, last)
         {
             // What flows with the first caller is none of the timer's.
-            using AsyncFlowControl? suppressed = ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
+            using AsyncFlowControl? suppressed =
+                ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
             timer = timeProvider.CreateTimer(_ => Wake(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         }
 
-        public override void Start() => Wake();
+        public override bool Start()
+        {
+            if (Interlocked.Exchange(ref started, 1) != 0) return false;
+            Wake();
+            return true;
+        }
 
         /// <summary>Runs the step here and now, so that a test under a manual clock sees what it did.</summary>
         public override void Wake()

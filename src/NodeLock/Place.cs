@@ -48,7 +48,8 @@ internal sealed class Place
             lock (Sync)
             {
                 Place? first = gate.First_NeedsLock;
-                return first?.Holding?.AsObstacle() ?? gate.Met_NeedsLock ?? Obstacle.AskedFor(first?.Purpose ?? Purpose);
+                return first?.Holding?.AsObstacle() ?? gate.Met_NeedsLock
+                    ?? Obstacle.AskedFor(first?.Purpose ?? Purpose);
             }
         }
     }
@@ -59,6 +60,23 @@ internal sealed class Place
     {
         lock (Sync)
             return gate.Unused_NeedsLock is { } unused && unused.Registration == registration ? unused.FencingToken : 0;
+    }
+
+    /// <summary>Called by the first in line when it asks.</summary>
+    public void Asks(TimeProvider timeProvider)
+    {
+        lock (Sync) gate.AskedAt_NeedsLock = timeProvider.GetTimestamp();
+    }
+
+    /// <summary>Wakes the first in line, if it asks more rarely than one behind it would.</summary>
+    public void PromptFirst(TimeSpan interval, TimeProvider timeProvider)
+    {
+        lock (Sync)
+        {
+            if (gate.First_NeedsLock is { Holding: null } first && gate.AskedAt_NeedsLock is { } askedAt
+                && timeProvider.GetElapsedTime(askedAt) >= interval)
+                first.Wake_NeedsLock();
+        }
     }
 
     public void Met(Obstacle obstacle)

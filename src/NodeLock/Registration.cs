@@ -22,7 +22,14 @@ internal sealed class Registration(string holder, TimeSpan lease, MonotonicClock
     public bool IsTrusted => Window.IsOpenAt(clock.Now);
 
     /// <summary>How long the window stays open from now; not positive when it is closed.</summary>
-    public TimeSpan TrustedFor => Window == TrustWindow.Closed ? TimeSpan.Zero : Window.ClosesAt - clock.Now;
+    public TimeSpan TrustedFor
+    {
+        get
+        {
+            TrustWindow window = Window; // read once: it may be closed for good at any moment
+            return window == TrustWindow.Closed ? TimeSpan.Zero : window.ClosesAt - clock.Now;
+        }
+    }
 
     private TrustWindow Window => new(TimeSpan.FromTicks(Volatile.Read(ref closesAt)));
 
@@ -87,11 +94,30 @@ internal sealed class Registration(string holder, TimeSpan lease, MonotonicClock
     {
         lock (sync)
         {
-            ended = true;
             IsDeclaredDead |= declaredDead;
-            Volatile.Write(ref closesAt, TrustWindow.Closed.ClosesAt.Ticks);
+            Close_NeedsLock();
             return TakeAll_NeedsLock();
         }
+    }
+
+    /// <summary>
+    /// Closes the window for good, unless something is held. Before the conductor leaves: its nodes are given away from
+    /// then on, and a reserve that is still on its way may be granted all the same. None of those is believed.
+    /// </summary>
+    public bool TryEndIdle()
+    {
+        lock (sync)
+        {
+            if (holdings.Count > 0) return false;
+            Close_NeedsLock();
+            return true;
+        }
+    }
+
+    private void Close_NeedsLock()
+    {
+        ended = true;
+        Volatile.Write(ref closesAt, TrustWindow.Closed.ClosesAt.Ticks);
     }
 
     private Holding[] TakeAll_NeedsLock()

@@ -4,7 +4,8 @@ namespace NodeLock;
 
 /// <summary>
 /// Ends turns at the gates: what no scope uses (any more) goes to the next in line, who names its token, or else back
-/// to the store. Never by a caller's token, never longer for the caller than <see cref="NodeLockOptions.ReleaseTimeout"/>.
+/// to the store. Never by a caller's token, never longer for the caller than
+/// <see cref="NodeLockOptions.ReleaseTimeout"/>.
 /// </summary>
 internal sealed class Releases(INodeLockRepository repository, LiveOptions settings, BackgroundWork background,
     TimeProvider timeProvider, ILogger log)
@@ -39,7 +40,8 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         }
     }
 
-    /// <summary>Tries until it succeeds, somebody joins the line, or the time is over; then the heartbeat goes on.</summary>
+    /// <summary>Tries until it succeeds, somebody joins the line, or the time is over; then the heartbeat goes
+    /// on.</summary>
     public async Task EndTurnAsync(Place place)
     {
         long began = timeProvider.GetTimestamp();
@@ -76,7 +78,8 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         }
     }
 
-    /// <summary>False when there is nothing to give back: the node of a dead conductor is the store's to give away.</summary>
+    /// <summary>False when there is nothing to give back: the node of a dead conductor is the store's to give
+    /// away.</summary>
     private static bool Keep(Holding holding)
     {
         if (!holding.Registration.IsDeclaredDead)

@@ -78,14 +78,15 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     /// <param name="cancellationToken">Ends the wait, never the holding: a request on its way is left to finish, and
     /// what it reserved is released.</param>
     /// <returns>The scope that holds the node until it is disposed.</returns>
-    /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type, or the purpose is empty or
-    /// too long.</exception>
+    /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type, or the purpose is empty
+    /// or too long.</exception>
     /// <exception cref="NodeLockedException">The node stayed locked through all attempts.</exception>
     /// <exception cref="NodeNotFoundException">There is no such node.</exception>
     /// <exception cref="ReservationLostException">The node was reserved, but the answer came too late to be believed.
     /// </exception>
     /// <exception cref="ConductorStoppingException">The process is shutting down, or this is disposed.</exception>
-    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is missing.</exception>
+    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is
+    /// missing.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="TimeoutException">The store did not answer within
     /// <see cref="NodeLockOptions.HeartbeatInterval"/>.</exception>
@@ -101,22 +102,23 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     }
 
     /// <summary>
-    /// Reserves a node if it is free now: one attempt. It waits for the store's answer only, and no longer than a moment
-    /// where somebody's transaction has the node's row in hand.
+    /// Reserves a node if it is free now: one attempt. It waits for the store's answer only, and no longer than a
+    /// moment where somebody's transaction has the node's row in hand.
     /// </summary>
     /// <param name="nodeId">The node.</param>
     /// <param name="purpose">Why, in a few words: 1 to 500 characters.</param>
     /// <param name="mode">How it is taken.</param>
     /// <param name="cancellationToken">Ends the wait for the answer, never the holding.</param>
-    /// <returns>The scope that holds the node; null when it is taken. When it is held or waited for in this process, the
-    /// store is not even asked.</returns>
-    /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type, or the purpose is empty or
-    /// too long.</exception>
+    /// <returns>The scope that holds the node; null when it is taken. When it is held or waited for in this process,
+    /// the store is not even asked.</returns>
+    /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type, or the purpose is empty
+    /// or too long.</exception>
     /// <exception cref="NodeNotFoundException">There is no such node.</exception>
     /// <exception cref="ReservationLostException">The node was reserved, but the answer came too late to be believed.
     /// </exception>
     /// <exception cref="ConductorStoppingException">The process is shutting down, or this is disposed.</exception>
-    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is missing.</exception>
+    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is
+    /// missing.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="TimeoutException">The store did not answer within
     /// <see cref="NodeLockOptions.HeartbeatInterval"/>.</exception>
@@ -182,7 +184,7 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
             telemetry.Acquired(outcome, acquire.Elapsed, acquire.Attempts);
             activity?.SetTag("nodelock.outcome", outcome).SetTag("nodelock.attempts", acquire.Attempts)
                 .SetTag("nodelock.token", scope?.FencingToken);
-            activity?.Dispose();
+            Telemetry.Stop(activity);
         }
     }
 
@@ -190,19 +192,21 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     /// <param name="nodeId">The node.</param>
     /// <param name="cancellationToken">Ends the query.</param>
     /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type.</exception>
-    /// <exception cref="NodeNotFoundException">There is no such node, and the store knows which nodes exist.</exception>
-    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is missing.</exception>
+    /// <exception cref="NodeNotFoundException">There is no such node, and the store knows which nodes
+    /// exist.</exception>
+    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is
+    /// missing.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed, or did not answer
     /// within 30 seconds.</exception>
-    public async ValueTask<Reservation?> GetReservationAsync(NodeId nodeId, CancellationToken cancellationToken = default)
-    {
-        return await repository.FindAsync(NodeOf(nodeId), cancellationToken).ConfigureAwait(false);
-    }
+    public async ValueTask<Reservation?> GetReservationAsync(NodeId nodeId,
+        CancellationToken cancellationToken = default) =>
+        await repository.FindAsync(NodeOf(nodeId), cancellationToken).ConfigureAwait(false);
 
     /// <summary>All reservations of this kind of node, by whichever conductor, in the order of their ids.</summary>
     /// <param name="cancellationToken">Ends the query.</param>
-    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is missing.</exception>
+    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is
+    /// missing.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed, or did not answer
     /// within 30 seconds.</exception>

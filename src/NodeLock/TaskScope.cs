@@ -5,10 +5,10 @@ namespace NodeLock;
 /// </summary>
 /// <remarks>
 /// <para>
-/// The conductor keeps the reservation alive; nothing has to be renewed by hand. Should it be unable to, <see cref="Lost"/>
-/// fires before anybody else can get the node. Watch it in long work, and call <see cref="EnsureHeld"/> before a step
-/// that must not be done twice. Neither protects a process that is paused between the check and the step: what guards
-/// a write against that is the <see cref="FencingToken"/>.
+/// The conductor keeps the reservation alive; nothing has to be renewed by hand. Should it be unable to,
+/// <see cref="Lost"/> fires before anybody else can get the node. Watch it in long work, and call
+/// <see cref="EnsureHeld"/> before a step that must not be done twice. Neither protects a process that is paused
+/// between the check and the step: what guards a write against that is the <see cref="FencingToken"/>.
 /// </para>
 /// <para>
 /// Dispose releases the node. It may be called more than once, never throws because the node was lost or the store is

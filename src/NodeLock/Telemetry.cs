@@ -3,7 +3,8 @@ using System.Diagnostics.Metrics;
 
 namespace NodeLock;
 
-/// <summary>Metrics and activities, both named <c>NodeLock</c>. Node ids are tags of activities, never of metrics.</summary>
+/// <summary>Metrics and activities, both named <c>NodeLock</c>. Node ids are tags of activities, never of
+/// metrics.</summary>
 internal sealed class Telemetry
 {
     public const string Name = "NodeLock";
@@ -13,8 +14,8 @@ internal sealed class Telemetry
     // From an acquire of a free node to a long hold; the usual default boundaries begin at 5.
     private static readonly InstrumentAdvice<double> Seconds = new()
     {
-        HistogramBucketBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
-            1800],
+        HistogramBucketBoundaries = 
+            [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800],
     };
 
     private readonly KeyValuePair<string, object?> kind;
@@ -51,28 +52,44 @@ internal sealed class Telemetry
         return activity;
     }
 
-    public void Acquired(string outcome, TimeSpan duration, int attempts)
+    public void Acquired(string outcome, TimeSpan duration, int attempts) => Quietly(() =>
     {
         KeyValuePair<string, object?> tag = new("nodelock.outcome", outcome);
         acquireDuration.Record(duration.TotalSeconds, kind, tag);
         acquireAttempts.Record(attempts, kind, tag);
-    }
+    });
 
-    public void Held() => held.Add(1, kind);
+    public void Held() => Quietly(() => held.Add(1, kind));
 
-    public void HoldEnded(TimeSpan duration)
+    public void HoldEnded(TimeSpan duration) => Quietly(() =>
     {
         held.Add(-1, kind);
         holdDuration.Record(duration.TotalSeconds, kind);
+    });
+
+    public void WaitBegan() => Quietly(() => waiting.Add(1, kind));
+
+    public void WaitEnded() => Quietly(() => waiting.Add(-1, kind));
+
+    public void Lost() => Quietly(() => lost.Add(1, kind));
+
+    public void TookOver() => Quietly(() => takenOver.Add(1, kind));
+
+    public static void Stop(Activity? activity) => Quietly(() => activity?.Dispose());
+
+    /// <summary>Listeners are other people's code: one that throws must not cost a caller the scope just
+    /// granted.</summary>
+    private static void Quietly(Action measure)
+    {
+        try
+        {
+            measure();
+        }
+        catch (Exception)
+        {
+            // Nothing of ours failed, and the listener's owner sees what it lacks.
+        }
     }
-
-    public void WaitBegan() => waiting.Add(1, kind);
-
-    public void WaitEnded() => waiting.Add(-1, kind);
-
-    public void Lost() => lost.Add(1, kind);
-
-    public void TookOver() => takenOver.Add(1, kind);
 
     private static class Shared
     {

@@ -103,9 +103,7 @@ public sealed class ModelTests
         });
 
         foreach (string table in new[] { "nodes", "images", "server", "tenant", "vm_image", "conductors" })
-        {
             Assert.Single(script.Split($"CREATE TABLE nodelock_{table} (").Skip(1));
-        }
 
         Assert.Single(script.Split("CREATE SEQUENCE").Skip(1));
     }
@@ -227,9 +225,7 @@ public sealed class ModelTests
             {
                 type.SetTableName(type.GetTableName()!.ToUpperInvariant());
                 foreach (IMutableProperty property in type.GetProperties())
-                {
                     property.SetColumnName(property.GetColumnName().ToUpperInvariant());
-                }
             }
         });
 

@@ -1,39 +1,37 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata;
+using NodeLock.Tests.Postgres;
 using Npgsql;
 using Xunit;
 
 namespace NodeLock.EntityFrameworkCore.Tests;
 
-public sealed class SchemaTests : IDisposable
+public sealed class SchemaTests(PostgresFixture postgres) : IDisposable
 {
     private static readonly KindName Nodes = KindName.OfNames();
     private static readonly KindName Servers = KindName.OfEntity(typeof(Server));
 
-    private readonly TestDatabase database = new();
+    private readonly TestDatabase database = new(postgres.Server.ConnectionString);
 
-    public void Dispose() => this.database.Dispose();
+    public void Dispose() => database.Dispose();
 
     [Fact]
     public void What_a_model_makes_has_no_problem()
     {
-        using TestContext context = this.Context(AllKinds);
+        using TestContext context = Context(AllKinds);
         context.Database.EnsureCreated();
 
         Type[] entities = [typeof(Server), typeof(BareMetalNode), typeof(VMImage), typeof(Tenant), typeof(Device)];
-        foreach (Type entity in entities)
-        {
-            Assert.Empty(this.Check(context, KindName.OfEntity(entity)));
-        }
+        foreach (Type entity in entities) Assert.Empty(Check(context, KindName.OfEntity(entity)));
 
-        Assert.Empty(this.Check(context, Nodes));
-        Assert.Empty(this.Check(context, KindName.OfNames("images")));
+        Assert.Empty(Check(context, Nodes));
+        Assert.Empty(Check(context, KindName.OfNames("images")));
     }
 
     [Fact]
     public void Odd_schemas_and_names_are_found()
     {
-        using TestContext context = this.Context(m =>
+        using TestContext context = Context(m =>
         {
             m.HasDefaultSchema("My \"odd\" 'schema'");
             m.Entity<Server>().ToTable("Ser.vers", "In ventory").Property(s => s.Id).HasColumnName("The \"Id\"");
@@ -46,32 +44,32 @@ public sealed class SchemaTests : IDisposable
         });
         context.Database.EnsureCreated();
 
-        Assert.Empty(this.Check(context, Servers));
-        string? token = this.database.Scalar($"select nextval({context.Reservations(Servers).SequenceLiteral})");
+        Assert.Empty(Check(context, Servers));
+        string? token = database.Scalar($"select nextval({context.Reservations(Servers).SequenceLiteral})");
         Assert.Equal("1", token);
     }
 
     [Fact]
     public void A_table_without_a_schema_is_the_one_that_the_search_path_finds()
     {
-        using TestContext context = this.Context(m => m.AddNodeLock());
+        using TestContext context = Context(m => m.AddNodeLock());
         context.Database.EnsureCreated();
-        this.database.Execute("create schema elsewhere; set search_path = elsewhere");
+        database.Execute("create schema elsewhere; set search_path = elsewhere");
 
         Assert.Equal(
             [
                 "table nodelock_nodes is missing", "table nodelock_conductors is missing",
                 "sequence nodelock_fencing_token is missing",
             ],
-            this.Check(context, Nodes));
+            Check(context, Nodes));
     }
 
     [Fact]
     public void Everything_that_is_missing_is_named_at_once()
     {
-        using TestContext context = this.Context(AllKinds);
+        using TestContext context = Context(AllKinds);
 
-        IReadOnlyList<string> problems = this.Check(context, Servers);
+        IReadOnlyList<string> problems = Check(context, Servers);
 
         Assert.Equal(
             [
@@ -118,11 +116,11 @@ public sealed class SchemaTests : IDisposable
         "sequence nodelock_fencing_token is not of type bigint")]
     public void What_differs_is_named(string change, string expected)
     {
-        using TestContext context = this.Context(m => m.AddNodeLock());
+        using TestContext context = Context(m => m.AddNodeLock());
         context.Database.EnsureCreated();
-        this.database.Execute(change);
+        database.Execute(change);
 
-        Assert.Contains(expected, this.Check(context, Nodes));
+        Assert.Contains(expected, Check(context, Nodes));
     }
 
     [Theory]
@@ -132,8 +130,8 @@ public sealed class SchemaTests : IDisposable
     [InlineData("\"char\"", "\"char\"")]
     public void Text_that_is_equal_without_being_the_same_is_no_node_id(string type, string shown)
     {
-        this.database.Execute("create extension citext; create domain ids as citext");
-        using TestContext context = this.Context(m =>
+        database.Execute("create extension citext; create domain ids as citext");
+        using TestContext context = Context(m =>
         {
             m.Entity<BareMetalNode>().Property(n => n.Id).HasColumnType(type);
             m.AddNodeLock<BareMetalNode>();
@@ -143,15 +141,15 @@ public sealed class SchemaTests : IDisposable
         string problem = $"is {shown}; node ids are text, character varying, uuid, integer or bigint";
         Assert.Equal(
             [$"column nodelock_bare_metal_node.id {problem}", $"column \"BareMetalNode\".\"Id\" {problem}"],
-            this.Check(context, KindName.OfEntity(typeof(BareMetalNode))));
+            Check(context, KindName.OfEntity(typeof(BareMetalNode))));
     }
 
     [Fact]
     public void A_collation_that_is_not_deterministic_is_refused()
     {
-        this.database.Execute(
+        database.Execute(
             "create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
-        using TestContext context = this.Context(m =>
+        using TestContext context = Context(m =>
         {
             m.Entity<BareMetalNode>().Property(n => n.Id).UseCollation("blind");
             m.AddNodeLock<BareMetalNode>();
@@ -163,41 +161,41 @@ public sealed class SchemaTests : IDisposable
                 "column nodelock_bare_metal_node.id has the non-deterministic collation blind",
                 "column \"BareMetalNode\".\"Id\" has the non-deterministic collation blind",
             ],
-            this.Check(context, KindName.OfEntity(typeof(BareMetalNode))));
+            Check(context, KindName.OfEntity(typeof(BareMetalNode))));
     }
 
     [Fact]
     public void Deleting_an_entity_deletes_its_reservation_row_and_nothing_else()
     {
-        using TestContext context = this.Context(AllKinds);
+        using TestContext context = Context(AllKinds);
         context.Database.EnsureCreated();
         Server kept = new() { Id = Guid.NewGuid() };
         Server gone = new() { Id = Guid.NewGuid() };
         context.AddRange(kept, gone);
         context.SaveChanges();
-        this.database.Execute("insert into nodelock_server (id) select \"Id\" from \"Server\"");
+        database.Execute("insert into nodelock_server (id) select \"Id\" from \"Server\"");
 
         context.Remove(gone);
         context.SaveChanges();
 
-        Assert.Equal($"{kept.Id} 0 {{}}", this.database.Scalar(
+        Assert.Equal($"{kept.Id} 0 {{}}", database.Scalar(
             "select string_agg(concat_ws(' ', id, reservation_token, reservation_shared), ';') from nodelock_server"));
         PostgresException refusal = Assert.Throws<PostgresException>(() =>
-            this.database.Execute("insert into nodelock_server (id) values (gen_random_uuid())"));
+            database.Execute("insert into nodelock_server (id) values (gen_random_uuid())"));
         Assert.Equal(PostgresErrorCodes.ForeignKeyViolation, refusal.SqlState);
     }
 
     [Fact]
     public void Tables_leave_room_for_hot_updates_and_have_no_index_but_their_keys()
     {
-        using TestContext context = this.Context(AllKinds);
+        using TestContext context = Context(AllKinds);
         context.Database.EnsureCreated();
 
         Assert.Equal("nodelock_conductors fillfactor=50, nodelock_nodes fillfactor=80, nodelock_server fillfactor=80",
-            this.database.Scalar(
+            database.Scalar(
             "select string_agg(relname || ' ' || array_to_string(reloptions, ','), ', ' order by relname) "
             + "from pg_class where relname in ('nodelock_nodes', 'nodelock_server', 'nodelock_conductors')"));
-        Assert.Equal("PK_nodelock_conductors, PK_nodelock_server", this.database.Scalar(
+        Assert.Equal("PK_nodelock_conductors, PK_nodelock_server", database.Scalar(
             "select string_agg(indexname, ', ' order by indexname) from pg_indexes "
             + "where tablename in ('nodelock_server', 'nodelock_conductors')"));
     }
@@ -205,10 +203,10 @@ public sealed class SchemaTests : IDisposable
     [Fact]
     public void A_conductor_is_in_one_of_four_states()
     {
-        using TestContext context = this.Context(m => m.AddNodeLock());
+        using TestContext context = Context(m => m.AddNodeLock());
         context.Database.EnsureCreated();
 
-        PostgresException refusal = Assert.Throws<PostgresException>(() => this.database.Execute(
+        PostgresException refusal = Assert.Throws<PostgresException>(() => database.Execute(
             "insert into nodelock_conductors (holder, kind, name, state, started_at, heartbeat_at, expires_at) "
             + "values ('a/1', 'nodelock_nodes', 'a', 'asleep', now(), now(), now())"));
 
@@ -228,8 +226,8 @@ public sealed class SchemaTests : IDisposable
     }
 
     private TestContext Context(Action<ModelBuilder> build) =>
-        new(build, connectionString: this.database.ConnectionString);
+        new(build, connectionString: database.ConnectionString);
 
     private IReadOnlyList<string> Check(TestContext context, KindName kind) =>
-        SchemaSql.Check(this.database.Connection, context.Reservations(kind));
+        SchemaSql.Check(database.Connection, context.Reservations(kind));
 }

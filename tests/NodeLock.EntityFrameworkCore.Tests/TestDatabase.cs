@@ -7,42 +7,42 @@ internal sealed class TestDatabase : IDisposable
 {
     private readonly string name = $"nodelock_test_{Guid.NewGuid():N}";
 
-    public TestDatabase()
+    private readonly string server;
+
+    public TestDatabase(string server)
     {
-        Run($"create database {this.name}");
-        this.Connection = new NpgsqlConnection(this.ConnectionString);
-        this.Connection.Open();
+        this.server = server;
+        Run($"create database {name}");
+        Connection = new NpgsqlConnection(ConnectionString);
+        Connection.Open();
     }
 
     public string ConnectionString =>
-        new NpgsqlConnectionStringBuilder(Server()) { Database = this.name, Pooling = false }.ConnectionString;
+        new NpgsqlConnectionStringBuilder(server) { Database = name, Pooling = false }.ConnectionString;
 
     public NpgsqlConnection Connection { get; }
 
     public void Execute(string sql)
     {
-        using NpgsqlCommand command = new(sql, this.Connection);
+        using NpgsqlCommand command = new(sql, Connection);
         command.ExecuteNonQuery();
     }
 
     public string? Scalar(string sql)
     {
-        using NpgsqlCommand command = new(sql, this.Connection);
+        using NpgsqlCommand command = new(sql, Connection);
         return command.ExecuteScalar()?.ToString();
     }
 
     public void Dispose()
     {
-        this.Connection.Dispose();
-        Run($"drop database {this.name} with (force)");
+        Connection.Dispose();
+        Run($"drop database {name} with (force)");
     }
 
-    private static string Server() => Environment.GetEnvironmentVariable("NODELOCK_TEST_POSTGRES")
-        ?? throw new InvalidOperationException("NODELOCK_TEST_POSTGRES names no server: Host=…;Username=…");
-
-    private static void Run(string sql)
+    private void Run(string sql)
     {
-        using NpgsqlConnection connection = new(Server());
+        using NpgsqlConnection connection = new(server);
         connection.Open();
         using NpgsqlCommand command = new(sql, connection);
         command.ExecuteNonQuery();

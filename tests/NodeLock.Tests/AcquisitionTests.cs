@@ -38,9 +38,9 @@ public sealed class AcquisitionTests : IAsyncDisposable
         world.Pass(TimeSpan.FromSeconds(53));
         Task<TaskScope> acquire = world.Manager.AcquireAsync(1, "test").AsTask();
         world.Pass(TimeSpan.FromSeconds(7.5));
-        Assert.Single(world.Store.Connect(World.Second).DeclareDead(other.Holder));
+        Assert.Single(world.Store.Connect(World.Second).DeclareDead(other.Holder, DateTimeOffset.MaxValue));
         await using TaskScope takenOver = await other.AcquireAsync(1, "take over");
-        world.Way.BeforeLine = null;
+        world.Way.BeforeStatement = null;
         world.Pass(TimeSpan.FromSeconds(1));
         Assert.Single(world.Log.With(22));
 

@@ -45,13 +45,13 @@ public sealed class ConductorLifetimeTests : IAsyncDisposable
     [Fact]
     public async Task A_store_that_is_away_does_not_keep_the_host_from_starting()
     {
-        way.BeforeLine = _ => throw new StoreException("away");
+        way.BeforeStatement = _ => throw new StoreException("away");
 
         await host.StartAsync();
 
         Assert.Single(log.With(30));
         await Assert.ThrowsAsync<StoreException>(() => manager.AcquireAsync(1, "test").WithinLimit());
-        way.BeforeLine = null;
+        way.BeforeStatement = null;
         time.Advance(World.Second);
         await using (await manager.AcquireAsync(1, "test")) { }
         Assert.Single(log.With(31));

@@ -37,7 +37,7 @@ public sealed class ConductorTests : IAsyncDisposable
     public async Task While_the_store_is_away_an_acquire_fails_with_its_own_exception_and_one_warning_tells()
     {
         StoreException away = new("no route to host");
-        world.Way.BeforeLine = _ => throw away;
+        world.Way.BeforeStatement = _ => throw away;
 
         Assert.Same(away, await Assert.ThrowsAsync<StoreException>(AcquireAsync));
         world.Pass(TimeSpan.FromSeconds(100));
@@ -47,7 +47,7 @@ public sealed class ConductorTests : IAsyncDisposable
         Assert.Same(away, line.Exception);
         Assert.Contains("memory", line.Message);
 
-        world.Way.BeforeLine = null;
+        world.Way.BeforeStatement = null;
         await using (await world.Manager.AcquireAsync(1, "test")) { }
         Assert.Equal(LogLevel.Information, Assert.Single(world.Log.With(31)).Level);
 
@@ -61,7 +61,7 @@ public sealed class ConductorTests : IAsyncDisposable
     [Fact]
     public async Task A_store_that_is_not_set_up_is_an_error_in_the_log_once_and_for_every_acquire()
     {
-        world.Way.BeforeLine = _ => throw new InvalidOperationException("There is no table; create it.");
+        world.Way.BeforeStatement = _ => throw new InvalidOperationException("There is no table; create it.");
 
         for (int i = 0; i < 3; i++)
         {
@@ -78,12 +78,12 @@ public sealed class ConductorTests : IAsyncDisposable
     public async Task A_registration_that_was_not_answered_is_given_up_and_a_new_holder_drawn()
     {
         string first = world.Manager.Holder;
-        world.Way.BeforeLine = statement =>
+        world.Way.BeforeStatement = statement =>
         {
             if (statement == "Register") throw new StoreException("no answer");
         };
         await Assert.ThrowsAsync<StoreException>(() => world.Manager.AcquireAsync(1, "test").WithinLimit());
-        world.Way.BeforeLine = null;
+        world.Way.BeforeStatement = null;
 
         await using TaskScope task = await world.Manager.AcquireAsync(1, "test");
 
@@ -129,7 +129,7 @@ public sealed class ConductorTests : IAsyncDisposable
         world.Pass(TimeSpan.FromSeconds(75));
         Assert.Contains(dead, Assert.Single(world.Log.With(40)).Message);
 
-        world.Way.BeforeLine = null;
+        world.Way.BeforeStatement = null;
         world.Pass(TimeSpan.FromSeconds(2));
 
         Assert.NotEqual(dead, world.Manager.Holder);

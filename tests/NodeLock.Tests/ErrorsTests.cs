@@ -24,10 +24,11 @@ public sealed class ErrorsTests : IAsyncDisposable
         Assert.Equal(held.FencingToken, e.HolderFencingToken);
         Assert.Equal([other.Holder], e.Reservation?.Holders);
         Assert.False(e.IsHeldByThisProcess);
+        Assert.False(e.IsTurnedAway);
         Assert.Equal(3, e.Attempts);
         Assert.Equal(TimeSpan.FromSeconds(2), e.Waited);
-        Assert.Equal($"Node 1 is locked by {other.Holder} for \"firmware update\" since 2026-01-01 00:00:00Z, fencing "
-            + $"token {held.FencingToken}. It was asked for \"power on\", 3 times over 2.0 s. Try again later.",
+        Assert.Equal($"Node 1 is locked: held by {other.Holder} for \"firmware update\" since 2026-01-01 00:00:00Z, "
+            + $"fencing token {held.FencingToken}. It was asked for \"power on\", 3 times over 2.0 s. Try again later.",
             e.Message);
     }
 
@@ -43,7 +44,7 @@ public sealed class ErrorsTests : IAsyncDisposable
         Assert.Equal((world.Manager.Holder, "outer", outer.FencingToken),
             (e.Holder, e.HolderPurpose, e.HolderFencingToken));
         Assert.Equal(outer.ReservedAt, e.Since);
-        Assert.Contains($"locked by this very process ({world.Manager.Holder}) for \"outer\"", e.Message);
+        Assert.Contains($"held by this very process ({world.Manager.Holder}) for \"outer\"", e.Message);
         Assert.Contains("not re-entrant", e.Message);
         outer.EnsureHeld();
     }
@@ -86,6 +87,7 @@ public sealed class ErrorsTests : IAsyncDisposable
         NodeNotFoundException e = await Assert.ThrowsAsync<NodeNotFoundException>(
             () => world.Manager.AcquireAsync(42, "test").WithinLimit());
 
+        Assert.Equal("memory", e.Kind);
         Assert.Equal("There is no node 42 in memory.", e.Message);
     }
 
@@ -103,6 +105,8 @@ public sealed class ErrorsTests : IAsyncDisposable
             (e.NodeId, e.Purpose, e.FencingToken, e.Holder));
         Assert.Contains("node 1", e.Message);
         Assert.Contains("\"power on\"", e.Message);
+        Assert.Equal("its conductor could not renew the lease in time", e.Reason);
+        Assert.Contains(e.Reason, e.Message);
         Assert.Contains("Stop working on the node", e.Message);
         await task.DisposeAsync();
     }

@@ -204,7 +204,7 @@ public sealed class GateTests
     {
         Place a = gates.Enter(1, "a");
         Place b = gates.Enter(1, "b");
-        Assert.Contains("\"a\"", b.Obstacle.InWords);
+        Assert.Contains("\"a\"", b.Obstacle.ToString());
 
         a.Met(Obstacle.RowInHand);
         Assert.Same(Obstacle.RowInHand, b.Obstacle);

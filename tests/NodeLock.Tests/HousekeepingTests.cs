@@ -40,7 +40,7 @@ public sealed class HousekeepingTests : IAsyncDisposable
         World.Cut(world.Way);
         world.Pass(TimeSpan.FromSeconds(70));
         List<string> statements = [];
-        StoreWithFaults way = new(world.Memory) { BeforeLine = statements.Add };
+        StoreWithFaults way = new(world.Memory) { BeforeStatement = statements.Add };
         TaskManager late = world.NewManager(way);
         Assert.Null(await late.TryAcquireAsync(1, "too early"));
 
@@ -62,7 +62,7 @@ public sealed class HousekeepingTests : IAsyncDisposable
         await using TaskScope elsewhere = await other.AcquireAsync(2, "test");
         world.Pass(TimeSpan.FromSeconds(60));
         List<string> statements = [];
-        way.BeforeLine = statements.Add;
+        way.BeforeStatement = statements.Add;
 
         world.StoreTime.Advance(TimeSpan.FromSeconds(70));
         world.Pass(TimeSpan.FromSeconds(45));
@@ -87,9 +87,9 @@ public sealed class HousekeepingTests : IAsyncDisposable
         World.Cut(way);
         world.Pass(TimeSpan.FromSeconds(100));
 
-        world.Way.BeforeLine = null;
+        world.Way.BeforeStatement = null;
         world.Pass(TimeSpan.FromSeconds(15));
-        way.BeforeLine = null;
+        way.BeforeStatement = null;
         world.Pass(TimeSpan.FromSeconds(60));
 
         Assert.Empty(world.Log.With(40));
@@ -175,7 +175,7 @@ public sealed class HousekeepingTests : IAsyncDisposable
     public async Task A_failure_of_the_look_after_the_renewal_loses_nothing_and_is_repeated()
     {
         await using TaskScope held = await world.Manager.AcquireAsync(1, "test");
-        world.Way.BeforeLine = statement =>
+        world.Way.BeforeStatement = statement =>
         {
             if (statement == "FindNamed") throw new StoreException("away");
         };

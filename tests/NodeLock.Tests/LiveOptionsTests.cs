@@ -61,6 +61,7 @@ public sealed class LiveOptionsTests : IAsyncDisposable
         Edit("NodeLockedRetryAttempts", "2");
 
         Edit(setting, value);
+        configuration.Reload(); // one edit of a file may be announced twice
 
         Assert.Equal(2, await AttemptsAsync());
         Assert.Equal(2, await AttemptsAsync());
@@ -82,6 +83,26 @@ public sealed class LiveOptionsTests : IAsyncDisposable
         Edit("ConductorName", "second");
 
         Assert.StartsWith("first/", manager.Holder);
+    }
+
+    [Fact]
+    public async Task The_release_timeout_holds_until_restart()
+    {
+        StoreWithFaults way = new(new InMemoryNodeLockRepository(time));
+        await using ServiceProvider own = new ServiceCollection().AddSingleton<TimeProvider>(time)
+            .AddNodeLock(configuration.GetSection("NodeLock")).UseRepository(_ => way).Services.BuildServiceProvider();
+        TaskScope task = await own.GetRequiredService<TaskManager>().AcquireAsync(1, "test");
+        TaskCompletionSource released = new();
+        way.OnRelease = (_, _) => new(released.Task);
+
+        Edit("ReleaseTimeout", "00:00:01");
+        Task dispose = task.DisposeAsync().AsTask();
+        time.Advance(TimeSpan.FromSeconds(5) - World.Tick);
+        Assert.False(dispose.IsCompleted);
+        time.Advance(World.Tick);
+
+        await dispose.WithinLimit();
+        released.SetResult();
     }
 
     [Fact]

@@ -76,11 +76,33 @@ public sealed class LostTests : IAsyncDisposable
         Assert.True(began.Wait(Eventually.Limit));
         Assert.True(first.Lost.IsCancellationRequested);
         Assert.True(second.Lost.IsCancellationRequested);
-        world.Way.BeforeLine = null;
+        world.Way.BeforeStatement = null;
         world.Pass(TimeSpan.FromSeconds(2));
         await using (await world.Manager.AcquireAsync(3, "the conductor goes on")) { }
 
         goOn.Set();
+        await first.DisposeAsync();
+        await second.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_log_that_blocks_holds_up_no_Lost()
+    {
+        TaskScope first = await world.Manager.AcquireAsync(1, "test");
+        TaskScope second = await world.Manager.AcquireAsync(2, "test");
+        using ManualResetEventSlim goOn = new();
+        world.Log.Written = line =>
+        {
+            if (line.Id == 4) goOn.Wait(Eventually.Limit);
+        };
+        World.Cut(world.Way);
+
+        Task pass = Task.Run(() => world.Pass(TimeSpan.FromSeconds(55)));
+
+        await Eventually.TrueAsync(() => first.Lost.IsCancellationRequested && second.Lost.IsCancellationRequested,
+            "both are told");
+        goOn.Set();
+        await pass.WithinLimit();
         await first.DisposeAsync();
         await second.DisposeAsync();
     }
@@ -125,7 +147,7 @@ public sealed class LostTests : IAsyncDisposable
         World.Cut(world.Way);
         world.Pass(TimeSpan.FromSeconds(52));
 
-        world.Way.BeforeLine = null;
+        world.Way.BeforeStatement = null;
         world.Pass(TimeSpan.FromSeconds(60));
 
         task.EnsureHeld();
@@ -141,7 +163,7 @@ public sealed class LostTests : IAsyncDisposable
             new AcquireOptions { Purpose = "behind", Retry = LockRetry.Patient }).AsTask();
         World.Cut(world.Way);
         world.Pass(TimeSpan.FromSeconds(55));
-        world.Way.BeforeLine = null;
+        world.Way.BeforeStatement = null;
         world.Pass(TimeSpan.FromSeconds(5));
         Assert.True(task.Lost.IsCancellationRequested);
         Assert.False(behind.IsCompleted);

@@ -58,12 +58,6 @@ internal sealed class ManualTime : TimeProvider
         lock (sync) now += time;
     }
 
-    /// <summary>How many timers fall due exactly then: by it a test sees that somebody waits again.</summary>
-    public int CountDueIn(TimeSpan time)
-    {
-        lock (sync) return timers.Count(t => t.Due == now + time);
-    }
-
     private ManualTimer? NextDue(DateTimeOffset end)
     {
         lock (sync)

@@ -167,7 +167,7 @@ public sealed class PacemakerTests
         StoreWithFaults way = new(new InMemoryNodeLockRepository())
         {
             Pace = HeartbeatPace.OwnThread,
-            BeforeLine = _ =>
+            BeforeStatement = _ =>
             {
                 if (Volatile.Read(ref hang)) goOn.Wait(Eventually.Limit);
             },

@@ -19,8 +19,8 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
     /// <summary>Called instead of a renewal; its parameter carries it out.</summary>
     public Func<Func<DateTimeOffset?>, DateTimeOffset?>? OnRenew { get; set; }
 
-    /// <summary>Called before any statement on the conductor's line, with its name.</summary>
-    public Action<string>? BeforeLine { get; set; }
+    /// <summary>Called before any statement on the conductor's connection, with its name.</summary>
+    public Action<string>? BeforeStatement { get; set; }
 
     /// <summary>The leases that the store is told, against those that the conductor asks for.</summary>
     public Func<TimeSpan, TimeSpan> LeaseOf { get; set; } = lease => lease;
@@ -71,11 +71,11 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
 
     public IConductorStore Connect(TimeSpan timeLimit)
     {
-        BeforeLine?.Invoke(nameof(Connect));
-        return new Line(this, store.Connect(timeLimit));
+        BeforeStatement?.Invoke(nameof(Connect));
+        return new Connection(this, store.Connect(timeLimit));
     }
 
-    private sealed class Line(StoreWithFaults way, IConductorStore line) : IConductorStore
+    private sealed class Connection(StoreWithFaults way, IConductorStore connection) : IConductorStore
     {
         public bool Register(ConductorEntry conductor) => Before(nameof(Register)).Register(
             conductor with { Lease = way.LeaseOf(conductor.Lease) });
@@ -85,7 +85,7 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
             Before(nameof(Renew));
             return way.OnRenew is null ? Carry() : way.OnRenew(Carry);
 
-            DateTimeOffset? Carry() => line.Renew(holder, way.LeaseOf(lease));
+            DateTimeOffset? Carry() => connection.Renew(holder, way.LeaseOf(lease));
         }
 
         public IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held) =>
@@ -96,7 +96,8 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
         public void Release(string holder, IReadOnlyList<HeldNode> held) =>
             Before(nameof(Release)).Release(holder, held);
 
-        public IReadOnlyList<string> DeclareDead(string holder) => Before(nameof(DeclareDead)).DeclareDead(holder);
+        public IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter) =>
+            Before(nameof(DeclareDead)).DeclareDead(holder, notAfter);
 
         public int Sweep(int batchSize) => Before(nameof(Sweep)).Sweep(batchSize);
 
@@ -108,12 +109,12 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
 
         public bool Leave(string holder) => Before(nameof(Leave)).Leave(holder);
 
-        public void Dispose() => line.Dispose();
+        public void Dispose() => connection.Dispose();
 
         private IConductorStore Before(string statement)
         {
-            way.BeforeLine?.Invoke(statement);
-            return line;
+            way.BeforeStatement?.Invoke(statement);
+            return connection;
         }
     }
 }

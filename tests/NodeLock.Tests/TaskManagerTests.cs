@@ -150,11 +150,24 @@ public sealed class TaskManagerTests : IAsyncDisposable
         await Assert.ThrowsAsync<ConductorStoppingException>(() => waiting.WithinLimit());
         ConductorStoppingException e = await Assert.ThrowsAsync<ConductorStoppingException>(
             () => manager.AcquireAsync(2, "test").WithinLimit());
-        Assert.Contains(Environment.MachineName, e.Message);
+        Assert.Equal(Environment.MachineName, e.ConductorName);
+        Assert.Contains(e.ConductorName, e.Message);
         Assert.True(held.Lost.IsCancellationRequested);
         Assert.Throws<ReservationLostException>(held.EnsureHeld);
         await held.DisposeAsync();
         Assert.Single(world.Log.With(21));
+    }
+
+    [Fact]
+    public async Task A_log_that_fails_costs_nobody_a_scope()
+    {
+        world.Log.Written = _ => throw new StoreException("the log is closed");
+
+        await using (TaskScope task = await world.Manager.AcquireAsync(1, "test")) task.EnsureHeld();
+        world.Pass(TimeSpan.FromSeconds(60));
+
+        Assert.Null(await world.FindAsync(1));
+        Assert.NotEmpty(world.Log.All);
     }
 
     [Fact]

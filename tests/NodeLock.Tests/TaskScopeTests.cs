@@ -92,7 +92,7 @@ public sealed class TaskScopeTests : IAsyncDisposable
         world.Pass(TimeSpan.FromSeconds(55));
         Assert.True(task.Lost.IsCancellationRequested);
 
-        world.Way.BeforeLine = null;
+        world.Way.BeforeStatement = null;
         world.Pass(TimeSpan.FromSeconds(2));
         await using TaskScope believed = await world.Manager.AcquireAsync(2, "the lease is renewed");
 

@@ -126,7 +126,7 @@ public sealed class TelemetryTests : IAsyncDisposable
         async Task<TaskScope> TakeOverAsync()
         {
             // Declared dead here, and taken before a sweep does it.
-            world.Store.Connect(World.Second).DeclareDead(manager.Holder);
+            world.Store.Connect(World.Second).DeclareDead(manager.Holder, DateTimeOffset.MaxValue);
             return await manager.AcquireAsync(1, "take over");
         }
     }
@@ -142,7 +142,8 @@ public sealed class TelemetryTests : IAsyncDisposable
         await task.DisposeAsync();
 
         Assert.Equal(["nodelock.acquire.attempts", "nodelock.acquire.duration", "nodelock.held",
-            "nodelock.hold.duration", "nodelock.lost", "nodelock.waiting"], measurements.Select(m => m.Instrument).Distinct().Order());
+            "nodelock.hold.duration", "nodelock.lost", "nodelock.waiting"],
+            measurements.Select(m => m.Instrument).Distinct().Order());
         Assert.All(measurements, m => Assert.Equal("memory", m.Tag("nodelock.kind")));
         Assert.All(measurements, m => Assert.DoesNotContain(m.Tags.Values, v => v!.ToString()!.Contains("to-hide")));
     }
@@ -164,18 +165,23 @@ public sealed class TelemetryTests : IAsyncDisposable
         };
         ActivitySource.AddActivityListener(listener);
 
-        await using TaskScope task = await manager.AcquireAsync(node, "power on");
+        TaskScope task = await manager.AcquireAsync(node, "power on");
         await Assert.ThrowsAsync<NodeLockedException>(() => manager.AcquireAsync(node,
             new AcquireOptions { Purpose = "power off", Retry = LockRetry.None }).WithinLimit());
 
-        Assert.Equal(2, stopped.Count);
+        world.Way.OnReserve = (_, _) => throw new StoreException("away");
+        await task.DisposeAsync();
+        await Assert.ThrowsAsync<StoreException>(() => manager.AcquireAsync(node, "power off").WithinLimit());
+
+        Assert.Equal(3, stopped.Count);
+        Assert.Equal((ActivityStatusCode.Error, "away"), (stopped.Last().Status, stopped.Last().StatusDescription));
         Activity acquired = stopped.First();
         Assert.Equal("nodelock.acquire", acquired.OperationName);
         Assert.Equal(("power on", "memory", "acquired", 1, task.FencingToken), (acquired.GetTagItem("nodelock.purpose"),
             acquired.GetTagItem("nodelock.kind"), acquired.GetTagItem("nodelock.outcome"),
             acquired.GetTagItem("nodelock.attempts"), acquired.GetTagItem("nodelock.token")));
-        Assert.Equal(("locked", null), (stopped.Last().GetTagItem("nodelock.outcome"),
-            stopped.Last().GetTagItem("nodelock.token")));
+        Assert.Equal(("locked", null), (stopped.ElementAt(1).GetTagItem("nodelock.outcome"),
+            stopped.ElementAt(1).GetTagItem("nodelock.token")));
     }
 
     private void Note(Instrument instrument, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags) =>

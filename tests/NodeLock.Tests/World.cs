@@ -61,7 +61,7 @@ internal sealed class World : IAsyncDisposable
     }, what);
 
     /// <summary>As when a process ends without a word: its heartbeat fails from now on.</summary>
-    public static void Cut(StoreWithFaults way) => way.BeforeLine = _ => throw new StoreException("cut off");
+    public static void Cut(StoreWithFaults way) => way.BeforeStatement = _ => throw new StoreException("cut off");
 
     public async ValueTask DisposeAsync()
     {

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>What must outlive a crash waits for the disk; what the server did not wait for counts as unknown.</summary>
+/// <summary>What must outlive a crash waits for the disk.</summary>
 public sealed class DurabilityTests(PostgresFixture postgres) : SafetyTest(postgres)
 {
     private static readonly NodeId Node = new("durable");
@@ -65,51 +65,6 @@ public sealed class DurabilityTests(PostgresFixture postgres) : SafetyTest(postg
         await Fleet.StartAsync();
 
         Assert.Equal(setting, await Fleet.ScalarAsync("select string_agg(distinct synchronous, ', ') from commits"));
-    }
-
-    /// <summary>
-    /// With such a warning (01000) a server confirms a commit for whose synchronous standby it did not wait.
-    /// </summary>
-    [Fact]
-    public async Task A_reserve_with_a_warning_is_unknown_and_the_next_one_names_its_token()
-    {
-        TestConductor a = await Fleet.StartAsync();
-        await Fleet.ExecuteAsync("""
-            create function warn() returns trigger language plpgsql as $$
-            begin
-              raise warning 'The transaction has already committed locally, but might not have been replicated.';
-              return null;
-            end $$;
-            create constraint trigger warn after update on nodelock_nodes deferrable initially deferred
-              for each row when (new.reservation_purpose = 'warned') execute function warn();
-            """);
-
-        NpgsqlException unknown =
-            await Assert.ThrowsAnyAsync<NpgsqlException>(() => a.AcquireOnceAsync(Node, "warned"));
-        await using TaskScope task = await a.AcquireOnceAsync(Node, "not warned");
-
-        Assert.Contains("might not have been replicated", unknown.Message, StringComparison.Ordinal);
-        Assert.Equal(task.FencingToken, await Fleet.TokenOfAsync(Node));
-    }
-
-    [Fact]
-    public async Task A_renewal_with_a_warning_does_not_prolong_the_trust()
-    {
-        TestConductor a = await Fleet.StartAsync(new ConductorSetup { Options = ConductorSetup.Hurried });
-        await using TaskScope task = await a.AcquireOnceAsync(Node);
-        await Fleet.ExecuteAsync("""
-            create function warn() returns trigger language plpgsql as $$
-            begin
-              raise warning 'not replicated';
-              return null;
-            end $$;
-            create constraint trigger warn after update on nodelock_conductors deferrable initially deferred
-              for each row execute function warn();
-            """);
-
-        await task.Lost.FiredAsync();
-
-        Assert.Throws<ReservationLostException>(task.EnsureHeld);
     }
 
     private async Task ByDefaultAsync(string setting, string value)

@@ -4,7 +4,8 @@ using Xunit;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>L1b: what carries a living conductor's name and no scope holds is given back within two heartbeats.</summary>
+/// <summary>L1b: what carries a living conductor's name and no scope holds is given back within two
+/// heartbeats.</summary>
 public sealed class GivenBackTests(PostgresFixture postgres) : SafetyTest(postgres)
 {
     private static readonly NodeId Node = new("given back");

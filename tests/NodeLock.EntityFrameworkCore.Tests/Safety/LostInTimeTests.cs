@@ -4,7 +4,8 @@ using Xunit;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>P8: <c>Lost</c> fires before the lease can end as the database sees it, whatever hinders renewals.</summary>
+/// <summary>P8: <c>Lost</c> fires before the lease can end as the database sees it, whatever hinders
+/// renewals.</summary>
 public sealed class LostInTimeTests(PostgresFixture postgres) : SafetyTest(postgres)
 {
     private static readonly NodeId Node = new("lost in time");

@@ -10,7 +10,7 @@ public abstract partial class NodeLockRepositoryConformance
     {
         string a = Register();
 
-        Assert.False(line.Register(new ConductorEntry(a, "conductor", "there", 2, Lease)));
+        Assert.False(connection.Register(new ConductorEntry(a, "conductor", "there", 2, Lease)));
     }
 
     [Fact]
@@ -18,8 +18,8 @@ public abstract partial class NodeLockRepositoryConformance
     {
         string a = Register();
 
-        DateTimeOffset? first = line.Renew(a, Lease);
-        DateTimeOffset? second = line.Renew(a, Lease);
+        DateTimeOffset? first = connection.Renew(a, Lease);
+        DateTimeOffset? second = connection.Renew(a, Lease);
 
         Assert.NotNull(first);
         Assert.True(second >= first);
@@ -27,7 +27,7 @@ public abstract partial class NodeLockRepositoryConformance
 
     [Fact]
     public void A_conductor_that_is_not_registered_cannot_renew() =>
-        Assert.Null(line.Renew("conductor/unknown", Lease));
+        Assert.Null(connection.Renew("conductor/unknown", Lease));
 
     [Fact]
     public async Task Nobody_declares_itself_dead_nor_one_whose_lease_runs()
@@ -36,10 +36,10 @@ public abstract partial class NodeLockRepositoryConformance
         string b = Register();
         await RunOutAsync(a);
 
-        Assert.Empty(line.DeclareDead(a));
-        Assert.NotNull(line.Renew(a, Lease));
-        Assert.NotNull(line.Renew(b, Lease));
-        Assert.Empty(line.DeclareDead(b));
+        Assert.Empty(connection.DeclareDead(a, DateTimeOffset.MaxValue));
+        Assert.NotNull(connection.Renew(a, Lease));
+        Assert.NotNull(connection.Renew(b, Lease));
+        Assert.Empty(connection.DeclareDead(b, DateTimeOffset.MaxValue));
     }
 
     [Fact]
@@ -49,12 +49,12 @@ public abstract partial class NodeLockRepositoryConformance
         string b = Register();
         await RunOutAsync(a);
 
-        Assert.Equal([a], line.DeclareDead(b));
+        Assert.Equal([a], connection.DeclareDead(b, DateTimeOffset.MaxValue));
 
-        Assert.Empty(line.DeclareDead(b));
-        Assert.Null(line.Renew(a, Lease));
+        Assert.Empty(connection.DeclareDead(b, DateTimeOffset.MaxValue));
+        Assert.Null(connection.Renew(a, Lease));
         Assert.IsType<ReserveAnswer.ConductorNotAlive>(await ReserveAsync(Node, a));
-        Assert.False(line.Register(new ConductorEntry(a, "conductor", "here", 1, Lease)));
+        Assert.False(connection.Register(new ConductorEntry(a, "conductor", "here", 1, Lease)));
     }
 
     [Fact]
@@ -72,7 +72,7 @@ public abstract partial class NodeLockRepositoryConformance
         Assert.True(granted.FencingToken > old);
         await ReleaseAsync(Node, a, old);
         await HeldByAsync(Node, b, granted.FencingToken, "take over");
-        Assert.Equal([new HeldNode(Node, old)], line.FindLost(a, [new HeldNode(Node, old)]));
+        Assert.Equal([new HeldNode(Node, old)], connection.FindLost(a, [new HeldNode(Node, old)]));
     }
 
     [Fact]
@@ -83,13 +83,13 @@ public abstract partial class NodeLockRepositoryConformance
         await GrantAsync(Nodes[0], a);
         await GrantAsync(Nodes[1], a);
         long kept = (await GrantAsync(Nodes[2], b)).FencingToken;
-        Assert.Equal(0, line.Sweep(10));
+        Assert.Equal(0, connection.Sweep(10));
         await KillAsync(a, b);
 
-        Assert.Equal(1, line.Sweep(1));
-        Assert.Single(line.FindNamed(a));
-        Assert.Equal(1, line.Sweep(10));
-        Assert.Equal(0, line.Sweep(10));
+        Assert.Equal(1, connection.Sweep(1));
+        Assert.Single(connection.FindNamed(a));
+        Assert.Equal(1, connection.Sweep(10));
+        Assert.Equal(0, connection.Sweep(10));
 
         Assert.Null(await FindAsync(Nodes[0]));
         Assert.Null(await FindAsync(Nodes[1]));
@@ -103,7 +103,7 @@ public abstract partial class NodeLockRepositoryConformance
         string b = Register();
         long old = (await GrantAsync(Node, a)).FencingToken;
         await KillAsync(a, b);
-        line.Sweep(10);
+        connection.Sweep(10);
 
         ReserveAnswer.Granted next = await GrantAsync(Node, b);
         Assert.Null(next.TakenOverFrom);
@@ -120,12 +120,12 @@ public abstract partial class NodeLockRepositoryConformance
         string a = Register();
         long token = (await GrantAsync(Node, a)).FencingToken;
 
-        Assert.False(line.Leave(a));
-        Assert.NotNull(line.Renew(a, Lease));
+        Assert.False(connection.Leave(a));
+        Assert.NotNull(connection.Renew(a, Lease));
         await HeldByAsync(Node, a, token, "test");
 
         await ReleaseAsync(Node, a, token);
-        Assert.True(line.Leave(a));
+        Assert.True(connection.Leave(a));
     }
 
     [Fact]
@@ -133,12 +133,12 @@ public abstract partial class NodeLockRepositoryConformance
     {
         string a = Register();
         string b = Register();
-        Assert.True(line.Leave(a));
+        Assert.True(connection.Leave(a));
 
-        Assert.Null(line.Renew(a, Lease));
+        Assert.Null(connection.Renew(a, Lease));
         Assert.IsType<ReserveAnswer.ConductorNotAlive>(await ReserveAsync(Node, a));
         Assert.Null(await FindAsync(Node));
-        Assert.DoesNotContain(a, line.DeclareDead(b));
+        Assert.DoesNotContain(a, connection.DeclareDead(b, DateTimeOffset.MaxValue));
     }
 
     [Fact]
@@ -148,18 +148,18 @@ public abstract partial class NodeLockRepositoryConformance
         string b = Register();
         await GrantAsync(Nodes[0], a);
         await GrantAsync(Nodes[1], a);
-        Assert.Empty(line.FindStrangers());
+        Assert.Empty(connection.FindStrangers());
         await EraseConductorAsync(a);
 
-        Assert.Equal([a], line.FindStrangers());
-        Assert.Equal(0, line.Sweep(10));
+        Assert.Equal([a], connection.FindStrangers());
+        Assert.Equal(0, connection.Sweep(10));
         Assert.IsType<ReserveAnswer.Taken>(await ReserveAsync(Nodes[0], b));
 
-        line.Bury(a);
-        Assert.Empty(line.FindStrangers());
-        Assert.Null(line.Renew(a, Lease));
+        connection.Bury(a);
+        Assert.Empty(connection.FindStrangers());
+        Assert.Null(connection.Renew(a, Lease));
         Assert.Equal(a, (await GrantAsync(Nodes[0], b)).TakenOverFrom);
-        Assert.Equal(1, line.Sweep(10));
+        Assert.Equal(1, connection.Sweep(10));
     }
 
     [Fact]
@@ -169,9 +169,9 @@ public abstract partial class NodeLockRepositoryConformance
         string b = Register();
         long token = (await GrantAsync(Node, a)).FencingToken;
 
-        line.Bury(a);
+        connection.Bury(a);
 
-        Assert.NotNull(line.Renew(a, Lease));
+        Assert.NotNull(connection.Renew(a, Lease));
         Assert.IsType<ReserveAnswer.Taken>(await ReserveAsync(Node, b));
         await HeldByAsync(Node, a, token, "test");
     }
@@ -188,18 +188,18 @@ public abstract partial class NodeLockRepositoryConformance
         await KillAsync(dead, alive);
         await RunOutAsync(overdue);
 
-        Assert.Equal(0, line.Forget(TimeSpan.FromDays(7)));
-        Assert.Equal(1, line.Forget(TimeSpan.Zero));
+        Assert.Equal(0, connection.Forget(TimeSpan.FromDays(7)));
+        Assert.Equal(1, connection.Forget(TimeSpan.Zero));
 
-        Assert.NotNull(line.Renew(alive, Lease));
-        Assert.NotNull(line.Renew(overdue, Lease));
-        Assert.Empty(line.FindStrangers());
-        line.Sweep(10);
-        Assert.Equal(1, line.Forget(TimeSpan.Zero));
+        Assert.NotNull(connection.Renew(alive, Lease));
+        Assert.NotNull(connection.Renew(overdue, Lease));
+        Assert.Empty(connection.FindStrangers());
+        connection.Sweep(10);
+        Assert.Equal(1, connection.Forget(TimeSpan.Zero));
     }
 
     [Fact]
-    public async Task A_new_line_to_the_store_sees_the_same()
+    public async Task A_new_connection_to_the_store_sees_the_same()
     {
         string a = Register();
         long token = (await GrantAsync(Node, a)).FencingToken;

@@ -13,7 +13,7 @@ public abstract partial class NodeLockRepositoryConformance
         await ReleaseAsync(Node, a, (await GrantAsync(Node, a)).FencingToken);
 
         Assert.Null(await FindAsync(Node));
-        Assert.Empty(line.FindNamed(a));
+        Assert.Empty(connection.FindNamed(a));
         Assert.Null((await GrantAsync(Node, b)).TakenOverFrom);
     }
 
@@ -97,7 +97,8 @@ public abstract partial class NodeLockRepositoryConformance
         long second = (await GrantAsync(Nodes[1], a)).FencingToken;
         long third = (await GrantAsync(Nodes[2], a)).FencingToken;
 
-        line.Release(a, [new HeldNode(Nodes[0], first), new HeldNode(Nodes[1], first), new HeldNode(Nodes[2], third)]);
+        connection.Release(a,
+            [new HeldNode(Nodes[0], first), new HeldNode(Nodes[1], first), new HeldNode(Nodes[2], third)]);
 
         Assert.Null(await FindAsync(Nodes[0]));
         await HeldByAsync(Nodes[1], a, second, "test");
@@ -136,7 +137,7 @@ public abstract partial class NodeLockRepositoryConformance
         long third = (await GrantAsync(Nodes[2], a)).FencingToken;
 
         Assert.Equal([new HeldNode(Nodes[0], first), new HeldNode(Nodes[2], third)],
-            line.FindNamed(a).OrderBy(h => h.FencingToken));
+            connection.FindNamed(a).OrderBy(h => h.FencingToken));
     }
 
     [Fact]
@@ -150,10 +151,10 @@ public abstract partial class NodeLockRepositoryConformance
         long others = (await GrantAsync(Nodes[2], b)).FencingToken;
 
         HeldNode[] lost = [new(Nodes[0], kept + 1), new(Nodes[1], released), new(Nodes[2], others)];
-        IReadOnlyList<HeldNode> found = line.FindLost(a, [new HeldNode(Nodes[0], kept), .. lost]);
+        IReadOnlyList<HeldNode> found = connection.FindLost(a, [new HeldNode(Nodes[0], kept), .. lost]);
 
         Assert.Equal(lost.ToHashSet(), found.ToHashSet());
         Assert.Equal(3, found.Count);
-        Assert.Empty(line.FindLost(a, []));
+        Assert.Empty(connection.FindLost(a, []));
     }
 }

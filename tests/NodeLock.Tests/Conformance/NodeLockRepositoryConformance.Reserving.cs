@@ -125,7 +125,7 @@ public abstract partial class NodeLockRepositoryConformance
         Assert.IsType<ReserveAnswer.ConductorNotAlive>(await ReserveAsync(Node, "conductor/unknown"));
 
         Assert.Null(await FindAsync(Node));
-        Assert.Empty(line.FindNamed("conductor/unknown"));
+        Assert.Empty(connection.FindNamed("conductor/unknown"));
     }
 
     [Fact]
@@ -137,7 +137,7 @@ public abstract partial class NodeLockRepositoryConformance
         Assert.IsType<ReserveAnswer.ConductorNotAlive>(await ReserveAsync(Node, a));
         Assert.Null(await FindAsync(Node));
 
-        Assert.NotNull(line.Renew(a, Lease));
+        Assert.NotNull(connection.Renew(a, Lease));
         await GrantAsync(Node, a);
     }
 
@@ -192,7 +192,7 @@ public abstract partial class NodeLockRepositoryConformance
         Assert.IsType<ReserveAnswer.NodeNotFound>(await ReserveAsync(missing, a));
         NodeNotFoundException e = await Assert.ThrowsAsync<NodeNotFoundException>(() => FindAsync(missing));
         Assert.Equal(missing, e.NodeId);
-        Assert.Empty(line.FindNamed(a));
+        Assert.Empty(connection.FindNamed(a));
         Assert.Empty(await store.ListAsync(CancellationToken.None));
     }
 }

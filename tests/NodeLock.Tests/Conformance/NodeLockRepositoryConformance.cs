@@ -14,7 +14,7 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
     private INodeLockRepository store = null!;
-    private IConductorStore line = null!;
+    private IConductorStore connection = null!;
     private int conductors;
 
     /// <summary>Nodes that exist: at least three, in the order in which a list has them.</summary>
@@ -28,12 +28,12 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         store = await CreateAsync();
-        line = store.Connect(Limit);
+        connection = store.Connect(Limit);
     }
 
     public async ValueTask DisposeAsync()
     {
-        line.Dispose();
+        connection.Dispose();
         await CloseAsync();
         GC.SuppressFinalize(this);
     }
@@ -50,7 +50,7 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     private string Register(TimeSpan? lease = null)
     {
         string holder = $"conductor/{++conductors}";
-        Assert.True(line.Register(new ConductorEntry(holder, "conductor", "here", 1, lease ?? Lease)));
+        Assert.True(connection.Register(new ConductorEntry(holder, "conductor", "here", 1, lease ?? Lease)));
         return holder;
     }
 
@@ -70,12 +70,12 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     /// <summary>Lets a conductor's lease run out; it is alive still, as far as the store knows.</summary>
     private async Task RunOutAsync(string holder)
     {
-        DateTimeOffset? renewedAt = line.Renew(holder, TimeSpan.FromMilliseconds(1));
+        DateTimeOffset? renewedAt = connection.Renew(holder, TimeSpan.FromMilliseconds(1));
         Assert.NotNull(renewedAt);
         // Any conductor's renewal tells the store's clock.
         string clock = Register();
         for (long began = TimeProvider.System.GetTimestamp();
-            line.Renew(clock, Lease) <= renewedAt + TimeSpan.FromMilliseconds(2);)
+            connection.Renew(clock, Lease) <= renewedAt + TimeSpan.FromMilliseconds(2);)
         {
             Assert.True(TimeProvider.System.GetElapsedTime(began) < Limit, "The store's clock stands still.");
             await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);
@@ -85,8 +85,8 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     /// <summary>Lets a conductor's lease run out and has it declared dead.</summary>
     private async Task KillAsync(string holder, string witness)
     {
-        Assert.NotNull(line.Renew(holder, TimeSpan.FromMilliseconds(1)));
-        for (long began = TimeProvider.System.GetTimestamp(); !line.DeclareDead(witness).Contains(holder);)
+        Assert.NotNull(connection.Renew(holder, TimeSpan.FromMilliseconds(1)));
+        for (long began = TimeProvider.System.GetTimestamp(); !connection.DeclareDead(witness, DateTimeOffset.MaxValue).Contains(holder);)
         {
             Assert.True(TimeProvider.System.GetElapsedTime(began) < Limit, $"{holder} is not declared dead.");
             await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);

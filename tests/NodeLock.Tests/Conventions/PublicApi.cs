@@ -19,13 +19,14 @@ internal static class PublicApi
         {
             if (text.Length > 0) text.Append('\n');
             text.Append(Experimental(type)).Append(Head(type)).Append('\n');
-            foreach (string member in Members(type).Order(StringComparer.Ordinal)) text.Append("    ").Append(member).Append('\n');
+            foreach (string member in Members(type).Order(StringComparer.Ordinal))
+                text.Append("    ").Append(member).Append('\n');
         }
 
         return text.ToString();
     }
 
-    /// <summary>The lines of a print, each member's with its type before it, so that two prints can be compared.</summary>
+    /// <summary>The lines of a print, each member's with its type before it, to compare with another's.</summary>
     public static IReadOnlyList<string> Lines(string print)
     {
         string type = "";
@@ -72,9 +73,10 @@ internal static class PublicApi
             .Where(c => !IsCopyConstructor(c))
             .Select(c => $"{Experimental(c)}{Access(c)}{ApiNames.Simple(type)}{ApiParameters.Of(c)}");
         IEnumerable<string> methods = type.GetMethods(Declared).Where(IsOffered)
-            .Where(m => !Is<CompilerGeneratedAttribute>(m) && m.Name != "Finalize" && (!m.IsSpecialName || m.Name.StartsWith("op_", StringComparison.Ordinal)))
-            .Select(m => $"{Experimental(m)}{Access(m)}{Modifiers(m)}{ApiNames.Of(m.ReturnType)} {m.Name}"
-                + $"{ApiNames.GenericArguments(m)}{ApiParameters.Of(m)}");
+            .Where(m => !Is<CompilerGeneratedAttribute>(m) && m.Name != "Finalize")
+            .Where(m => !m.IsSpecialName || m.Name.StartsWith("op_", StringComparison.Ordinal))
+            .Select(m => $"{Experimental(m)}{Access(m)}{Modifiers(m)}{Returned(m)} {m.Name}"
+                + $"{ApiNames.GenericArguments(m)}{ApiParameters.Of(m)}{ApiNames.Constraints(m)}");
         IEnumerable<string> properties = type.GetProperties(Declared)
             .Where(p => p.GetAccessors(true).Any(IsOffered) && !Is<CompilerGeneratedAttribute>(p)).Select(Property);
         IEnumerable<string> fields = type.GetFields(Declared)
@@ -95,8 +97,11 @@ internal static class PublicApi
             ? setter.ReturnParameter.GetRequiredCustomModifiers().Contains(typeof(IsExternalInit)) ? " init;" : " set;"
             : "";
         return $"{Experimental(property)}{Access(accessor)}{Modifiers(accessor)}{required}"
-            + $"{ApiNames.Of(property.PropertyType)} {property.Name} {{{get}{set} }}";
+            + $"{ApiNames.Of(new NullabilityInfoContext().Create(property))} {property.Name} {{{get}{set} }}";
     }
+
+    private static string Returned(MethodInfo method) =>
+        ApiNames.Of(new NullabilityInfoContext().Create(method.ReturnParameter));
 
     private static bool IsOffered(MethodBase method) => method.IsPublic || method.IsFamily || method.IsFamilyOrAssembly;
 

@@ -17,6 +17,10 @@ public sealed class SourceTests
         Assert.DoesNotContain(Files, f => Read(f).Length > 300);
     }
 
+    [Fact]
+    public void No_line_of_a_package_is_longer_than_120_characters() => Assert.DoesNotContain(
+        Files.Where(f => f.StartsWith("src/", StringComparison.Ordinal)), f => Read(f).Any(line => line.Length > 120));
+
     [Theory]
     [InlineData("Fact(Skip")]
     [InlineData("Theory(Skip")]

@@ -8,9 +8,9 @@ namespace NodeLock.Tests.Readme;
 /// <summary>Compiles blocks of C# as a reader would: put into a program of their own.</summary>
 /// <remarks>
 /// A block may hold using directives, then statements, then type declarations, each part as it likes; or members of a
-/// class (a <c>DbContext</c> where there is one), as when it shows what to override. Statements stand in an async method and may use, without declaring
-/// them, the names of <see cref="Surroundings"/>; a block that declares such a name itself means its own. Every block
-/// may use the types that blocks before it, in the same file, declare.
+/// class (a <c>DbContext</c> where there is one), as when it shows what to override. Statements stand in an async
+/// method and may use, without declaring them, the names of <see cref="Surroundings"/>; a block that declares such a
+/// name itself means its own. Every block may use the types that blocks before it, in the same file, declare.
 /// </remarks>
 internal sealed class ReadmeCompiler
 {
@@ -29,6 +29,7 @@ internal sealed class ReadmeCompiler
                 protected static IConfiguration configuration = null!;
                 protected static IHostApplicationBuilder builder = null!;
                 protected static IServiceProvider serviceProvider = null!;
+                protected static string connectionString = "";
                 protected static TaskManager taskManager = null!;
                 protected static TaskScope task = null!;
                 protected static CancellationToken cancellationToken = default;
@@ -75,9 +76,11 @@ internal sealed class ReadmeCompiler
         SyntaxTree[] trees = [.. others.Prepend(source).Prepend(Preamble)
             .Select(text => CSharpSyntaxTree.ParseText(text))];
         return [.. Empty.AddSyntaxTrees(trees).GetDiagnostics().Where(d => d.Severity == DiagnosticSeverity.Error)
-            .Select(d => (At: d.Location.GetMappedLineSpan(), Says: $"{d.Id} {d.GetMessage(CultureInfo.InvariantCulture)}"))
-            .Select(d => $"{d.At.Path}:{d.At.StartLinePosition.Line + 1}: {d.Says}")];
+            .Select(d => $"{Place(d.Location.GetMappedLineSpan())}: {d.Id} "
+                + d.GetMessage(CultureInfo.InvariantCulture))];
     }
+
+    private static string Place(FileLinePositionSpan span) => $"{span.Path}:{span.StartLinePosition.Line + 1}";
 
     private static string Program(CodeBlock block, CompilationUnitSyntax unit) => $$"""
         {{Text(block, unit.Usings)}}
@@ -117,7 +120,8 @@ internal sealed class ReadmeCompiler
     private static bool Exists(string name)
     {
         INamespaceSymbol? space = Empty.GlobalNamespace;
-        foreach (string part in name.Split('.')) space = space?.GetNamespaceMembers().FirstOrDefault(n => n.Name == part);
+        foreach (string part in name.Split('.'))
+            space = space?.GetNamespaceMembers().FirstOrDefault(n => n.Name == part);
         return space is not null;
     }
 }

@@ -7,7 +7,9 @@ public sealed class ReadmeCompilerTests
     private readonly ReadmeCompiler compiler = new();
 
     [Theory]
-    [InlineData("""await using TaskScope task = await taskManager.AcquireAsync(server.Id, "power on", cancellationToken);""")]
+    [InlineData("""
+        await using TaskScope task = await taskManager.AcquireAsync(server.Id, "power on", cancellationToken);
+        """)]
     [InlineData("""
         using System.Globalization;
 
