@@ -55,8 +55,8 @@ public sealed class ContentionTests(PostgresFixture postgres, ITestOutputHelper 
                 {
                     ConnectionString = connectionString,
                     Name = $"contender{i}",
-                    Lease = TimeSpan.FromSeconds(6),
-                    Heartbeat = TimeSpan.FromMilliseconds(300),
+                    Lease = TimeSpan.FromSeconds(10),
+                    Heartbeat = TimeSpan.FromSeconds(1),
                 }));
                 beliefs.Add(new Beliefs(conductors[i].Settings.Name));
                 workloads.Add(new Workload(
@@ -66,7 +66,7 @@ public sealed class ContentionTests(PostgresFixture postgres, ITestOutputHelper 
 
             await Patience.UntilAsync("they counted", async () => await Counters.WrittenAsync(yard) >= Increments);
             foreach (LocalConductor conductor in conductors)
-                await yard.UntilRenewedAsync(conductor.Manager.Holder, times: 8);
+                await yard.UntilRenewedAsync(conductor.Manager.Holder, times: 4);
         }
         finally
         {
@@ -86,11 +86,15 @@ public sealed class ContentionTests(PostgresFixture postgres, ITestOutputHelper 
         Assert.Empty(await yard.ViolationsAsync());
         Assert.Empty(outcomes.Except(["used", nameof(NodeLockedException)]));
         Assert.Equal(Nodes.Length, history.Count(change => change.OldHolder == "dead/1"));
-        Assert.DoesNotContain(conductors.SelectMany(c => c.Log.Warnings), warning => !IsOfDeath(warning));
+        Assert.DoesNotContain(conductors.SelectMany(c => c.Log.Warnings), warning => !IsExpected(warning));
         Assert.Equal(Conductors, await yard.ScalarAsync<long>(
             "select count(*) from nodelock_conductors where state = 'left'"));
     }
 
-    /// <summary>That the dead one was declared dead (40), and its nodes taken over (3).</summary>
-    private static bool IsOfDeath(string warning) => warning.Contains("dead/1", StringComparison.Ordinal);
+    /// <summary>
+    /// That the dead one was declared dead (40) and its nodes taken over (3); and that a heartbeat, which saw a node just
+    /// before its scope's release, gave it back (25).
+    /// </summary>
+    private static bool IsExpected(string warning) =>
+        warning.Contains("dead/1", StringComparison.Ordinal) || warning.StartsWith("25 ", StringComparison.Ordinal);
 }

@@ -13,7 +13,7 @@ public sealed class HeartbeatTests(PostgresFixture postgres, ITestOutputHelper o
     private const int Leases = 2;
 
     private static readonly TimeSpan Lease = TimeSpan.FromSeconds(3);
-    private static readonly TimeSpan Heartbeat = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan Heartbeat = TimeSpan.FromSeconds(1);
 
     [Fact]
     public async Task Heartbeats_go_on_while_no_thread_of_the_pool_is_free()
@@ -36,7 +36,7 @@ public sealed class HeartbeatTests(PostgresFixture postgres, ITestOutputHelper o
     public async Task Heartbeats_go_on_while_the_user_has_every_connection_of_the_pool()
     {
         await using Yard yard = await Yard.CreateAsync(postgres.Server, "exhausted");
-        string small = $"{yard.ConnectionString};Maximum Pool Size=1;Timeout=1";
+        string small = $"{yard.ConnectionString};Maximum Pool Size=1;Timeout=5";
         await using LocalConductor conductor = await LocalConductor.StartAsync(
             Settings(yard) with { ConnectionString = small });
         TaskScope scope = await AcquireAsync(conductor, "n");

@@ -6,8 +6,8 @@ namespace NodeLock.Tests.Safety;
 /// <summary>What the living do about the dead, on real tables.</summary>
 public sealed class HousekeepingTests(PostgresFixture postgres)
 {
-    private static readonly TimeSpan Lease = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan Heartbeat = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan Lease = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan Heartbeat = TimeSpan.FromMilliseconds(750);
 
     [Fact]
     public async Task Nodes_of_a_dead_conductor_that_nobody_asks_for_are_freed_with_a_greater_token()

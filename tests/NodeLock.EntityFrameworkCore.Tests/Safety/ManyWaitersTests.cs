@@ -23,6 +23,8 @@ public sealed class ManyWaitersTests(PostgresFixture postgres, ITestOutputHelper
         await using (LocalConductor conductor = await LocalConductor.StartAsync(new ConductorSettings
         {
             ConnectionString = $"{yard.ConnectionString};Maximum Pool Size={PoolSize}",
+            Lease = TimeSpan.FromSeconds(15),
+            Heartbeat = TimeSpan.FromSeconds(5),
         }))
         {
             try

@@ -17,7 +17,13 @@ public sealed class SpellingTests(PostgresFixture postgres)
     {
         await using Yard yard = await Yard.CreateAsync(postgres.Server, "spelling");
         await yard.ExecuteAsync($"insert into machines values (42); insert into racks values ('{Rack}')");
-        ConductorSettings settings = new() { ConnectionString = yard.ConnectionString, Kind = kind };
+        ConductorSettings settings = new()
+        {
+            ConnectionString = yard.ConnectionString,
+            Kind = kind,
+            Lease = TimeSpan.FromSeconds(15),
+            Heartbeat = TimeSpan.FromSeconds(5),
+        };
         await using LocalConductor one = await LocalConductor.StartAsync(settings);
         await using LocalConductor other = await LocalConductor.StartAsync(settings);
         TaskScope scope = await one.Manager.AcquireAsync(new NodeId(id), "as it is spelled");
