@@ -34,8 +34,8 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         catch (Exception e)
         {
             Disconnect();
-            Report(e);
             conductor.NotConfirmed(e);
+            Report(e);
             return options.HeartbeatInterval < LongestRetry ? options.HeartbeatInterval : LongestRetry;
         }
     }
@@ -101,8 +101,8 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         if (!entered) throw new InvalidOperationException($"The holder {registration.Holder} is taken.");
         registered = true;
         housekeeping.StartOver();
-        log.Started(options.ConductorName, registration.Holder, repository.Location);
         conductor.Confirmed(registration, sentAt);
+        log.Started(options.ConductorName, registration.Holder, repository.Location);
         return registration;
     }
 
