@@ -65,8 +65,8 @@ internal sealed class PostgresConductorStore : IConductorStore
 
     public IReadOnlyList<HeldNode> FindNamed(string holder) => Query(sql.FindNamed, ReadNode, holder);
 
-    public void Release(string holder, IReadOnlyList<HeldNode> held) =>
-        Query(sql.ReleaseMany, static _ => true, Ids(held), Tokens(held), holder);
+    public int Release(string holder, IReadOnlyList<HeldNode> held) =>
+        Change(sql.ReleaseMany, Ids(held), Tokens(held), holder);
 
     public IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter) =>
         Query(conductorSql.DeclareDead, static row => row.GetString(0), model.Kind, holder, notAfter.ToUniversalTime());

@@ -155,8 +155,9 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
             }
 
             if (unused.Count == 0 || conductor.Clock.Now >= nextBeat) return;
-            connection.Release(registration.Holder, unused);
-            log.GaveBack(unused.Count, registration.Holder);
+            // Fewer where a release that was under way came first.
+            int released = connection.Release(registration.Holder, unused);
+            if (released > 0) log.GaveBack(released, registration.Holder);
         }
         finally
         {

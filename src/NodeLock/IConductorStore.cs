@@ -27,7 +27,8 @@ public interface IConductorStore : IDisposable
     IReadOnlyList<HeldNode> FindNamed(string holder);
 
     /// <summary>Gives back exactly these reservations, as far as their rows are in nobody's hand.</summary>
-    void Release(string holder, IReadOnlyList<HeldNode> held);
+    /// <returns>How many it gave back.</returns>
+    int Release(string holder, IReadOnlyList<HeldNode> held);
 
     /// <summary>Declares dead every other conductor of this kind whose lease is over.</summary>
     /// <param name="holder">The conductor that asks.</param>

@@ -35,12 +35,9 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
                 .Select(r => new HeldNode(r.Key, r.Value.Token))];
     }
 
-    public void Release(string holder, IReadOnlyList<HeldNode> held)
+    public int Release(string holder, IReadOnlyList<HeldNode> held)
     {
-        lock (repository.Sync)
-        {
-            foreach (HeldNode node in held) repository.Release_NeedsLock(holder, node);
-        }
+        lock (repository.Sync) return held.Count(node => repository.Release_NeedsLock(holder, node));
     }
 
     public IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter)

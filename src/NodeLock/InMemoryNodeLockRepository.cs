@@ -68,11 +68,13 @@ public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null
 
     IConductorStore INodeLockRepository.Connect(TimeSpan timeLimit) => new InMemoryConductorStore(this);
 
-    internal void Release_NeedsLock(string holder, HeldNode held)
+    internal bool Release_NeedsLock(string holder, HeldNode held)
     {
-        if (Rows.TryGetValue(held.NodeId, out InMemoryRow? row) && row.Holder == holder
-            && row.Token == held.FencingToken)
-            row.Holder = null;
+        if (!Rows.TryGetValue(held.NodeId, out InMemoryRow? row) || row.Holder != holder
+            || row.Token != held.FencingToken)
+            return false;
+        row.Holder = null;
+        return true;
     }
 
     internal bool HasEnded_NeedsLock(string holder) =>

@@ -93,7 +93,7 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
 
         public IReadOnlyList<HeldNode> FindNamed(string holder) => Before(nameof(FindNamed)).FindNamed(holder);
 
-        public void Release(string holder, IReadOnlyList<HeldNode> held) =>
+        public int Release(string holder, IReadOnlyList<HeldNode> held) =>
             Before(nameof(Release)).Release(holder, held);
 
         public IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter) =>
