@@ -46,7 +46,8 @@ internal sealed class Statements(ContextSource contexts, string contextName)
             {
                 failure = ExceptionDispatchInfo.Capture(e);
             }
-        }) { IsBackground = true, Name = "NodeLock statement" };
+        })
+        { IsBackground = true, Name = "NodeLock statement" };
         thread.UnsafeStart();
         if (!thread.Join(statement.TimeLimit))
             throw new TimeoutException($"The database did not answer within {statement.TimeLimit}.");

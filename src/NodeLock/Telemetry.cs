@@ -14,7 +14,7 @@ internal sealed class Telemetry
     // From an acquire of a free node to a long hold; the usual default boundaries begin at 5.
     private static readonly InstrumentAdvice<double> Seconds = new()
     {
-        HistogramBucketBoundaries = 
+        HistogramBucketBoundaries =
             [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800],
     };
 

@@ -25,7 +25,8 @@ public sealed class LostInTimeTests(PostgresFixture postgres) : SafetyTest(postg
         await using NpgsqlCommand left = new(
             "select extract(epoch from expires_at - clock_timestamp())::float8 from nodelock_conductors "
                 + "where holder = $1",
-            direct) { Parameters = { new() { Value = holder } } };
+            direct)
+        { Parameters = { new() { Value = holder } } };
         await left.PrepareAsync();
         TaskCompletionSource<double> leftWhenLost = new(TaskCreationOptions.RunContinuationsAsynchronously);
         task.Lost.Register(() => leftWhenLost.SetResult((double)left.ExecuteScalar()!));
