@@ -63,7 +63,7 @@ internal sealed class PostgresConductorStore : IConductorStore
     public IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held) =>
         Query(sql.FindLost, ReadNode, Ids(held), Tokens(held), holder);
 
-    public IReadOnlyList<HeldNode> FindNamed(string holder) => Query(sql.FindNamed, ReadNode, holder);
+    public IReadOnlyList<HeldNode> FindReservedBy(string holder) => Query(sql.FindReservedBy, ReadNode, holder);
 
     public int Release(string holder, IReadOnlyList<HeldNode> held) =>
         Change(sql.ReleaseMany, Ids(held), Tokens(held), holder);

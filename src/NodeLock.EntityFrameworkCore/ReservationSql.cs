@@ -64,7 +64,7 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
         on conflict do nothing
         """;
 
-    private const string MakeNamedRowTemplate =
+    private const string MakeRowOfNameTemplate =
         """
         with settings as materialized (select set_config('lock_timeout', $2, true) as row_wait)
         insert into [nodes] ([id]) select $1 from settings where settings.row_wait is not null
@@ -104,7 +104,7 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
         """;
 
     // $1 holder
-    private const string FindNamedTemplate =
+    private const string FindReservedByTemplate =
         "select n.[id], n.[token] from [nodes] n where n.[reservation] = $1";
 
     private const string ListTemplate =
@@ -125,7 +125,7 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
         where e.[entity_id] = $1
         """;
 
-    private const string FindNamedNodeTemplate =
+    private const string FindNameTemplate =
         """
         select n.[id], n.[reservation], n.[token], n.[purpose], n.[reserved_at], c.[state]
         from (select) as one
@@ -134,11 +134,11 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
         """;
 
     public string Reserve { get; } = sql.Render(ReserveTemplate);
-    public string MakeRow { get; } = sql.Render(nodesAreRows ? MakeRowTemplate : MakeNamedRowTemplate);
+    public string MakeRow { get; } = sql.Render(nodesAreRows ? MakeRowTemplate : MakeRowOfNameTemplate);
     public string Release { get; } = sql.Render(ReleaseTemplate);
     public string ReleaseMany { get; } = sql.Render(ReleaseManyTemplate);
     public string FindLost { get; } = sql.Render(FindLostTemplate);
-    public string FindNamed { get; } = sql.Render(FindNamedTemplate);
-    public string Find { get; } = sql.Render(nodesAreRows ? FindTemplate : FindNamedNodeTemplate);
+    public string FindReservedBy { get; } = sql.Render(FindReservedByTemplate);
+    public string Find { get; } = sql.Render(nodesAreRows ? FindTemplate : FindNameTemplate);
     public string List { get; } = sql.Render(ListTemplate);
 }

@@ -146,7 +146,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         List<HeldNode> unused = [];
         try
         {
-            foreach (HeldNode named in connection.FindNamed(registration.Holder))
+            foreach (HeldNode named in connection.FindReservedBy(registration.Holder))
             {
                 if (gates.TryEnter(named.NodeId, "giving back what nobody uses") is not { } place) continue;
                 place.Keep(new Unused(registration, named.FencingToken));

@@ -24,7 +24,7 @@ public interface IConductorStore : IDisposable
     IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held);
 
     /// <summary>Every node whose row carries this conductor's name.</summary>
-    IReadOnlyList<HeldNode> FindNamed(string holder);
+    IReadOnlyList<HeldNode> FindReservedBy(string holder);
 
     /// <summary>Gives back exactly these reservations, as far as their rows are in nobody's hand.</summary>
     /// <returns>How many it gave back.</returns>

@@ -28,7 +28,7 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
                 || row.Holder != holder || row.Token != h.FencingToken)];
     }
 
-    public IReadOnlyList<HeldNode> FindNamed(string holder)
+    public IReadOnlyList<HeldNode> FindReservedBy(string holder)
     {
         lock (repository.Sync)
             return [.. repository.Rows.Where(r => r.Value.Holder == holder)

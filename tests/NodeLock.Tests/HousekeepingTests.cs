@@ -177,7 +177,7 @@ public sealed class HousekeepingTests : IAsyncDisposable
         await using TaskScope held = await world.Manager.AcquireAsync(1, "test");
         world.Way.BeforeStatement = statement =>
         {
-            if (statement == "FindNamed") throw new StoreException("away");
+            if (statement == "FindReservedBy") throw new StoreException("away");
         };
 
         world.Pass(TimeSpan.FromSeconds(120));

@@ -91,7 +91,7 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
         public IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held) =>
             Before(nameof(FindLost)).FindLost(holder, held);
 
-        public IReadOnlyList<HeldNode> FindNamed(string holder) => Before(nameof(FindNamed)).FindNamed(holder);
+        public IReadOnlyList<HeldNode> FindReservedBy(string holder) => Before(nameof(FindReservedBy)).FindReservedBy(holder);
 
         public int Release(string holder, IReadOnlyList<HeldNode> held) =>
             Before(nameof(Release)).Release(holder, held);

@@ -56,7 +56,7 @@ public sealed class ReplicationTests : IAsyncLifetime
         NpgsqlException unknown = await Assert.ThrowsAnyAsync<NpgsqlException>(() => acquire);
         await using TaskScope task = await a.AcquireOnceAsync(Node, "local");
 
-        Assert.Contains("might not have been replicated", unknown.Message, StringComparison.Ordinal);
+        Assert.Contains("synchronous replication", unknown.Message, StringComparison.Ordinal);
         Assert.Equal(task.FencingToken, await Fleet.TokenOfAsync(Node));
     }
 

@@ -87,7 +87,7 @@ public abstract partial class NodeLockRepositoryConformance
         await KillAsync(a, b);
 
         Assert.Equal(1, connection.Sweep(1));
-        Assert.Single(connection.FindNamed(a));
+        Assert.Single(connection.FindReservedBy(a));
         Assert.Equal(1, connection.Sweep(10));
         Assert.Equal(0, connection.Sweep(10));
 
@@ -207,6 +207,6 @@ public abstract partial class NodeLockRepositoryConformance
         using IConductorStore another = store.Connect(Limit);
 
         Assert.NotNull(another.Renew(a, Lease));
-        Assert.Equal([new HeldNode(Node, token)], another.FindNamed(a));
+        Assert.Equal([new HeldNode(Node, token)], another.FindReservedBy(a));
     }
 }

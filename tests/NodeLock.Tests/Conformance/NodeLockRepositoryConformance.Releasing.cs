@@ -13,7 +13,7 @@ public abstract partial class NodeLockRepositoryConformance
         await ReleaseAsync(Node, a, (await GrantAsync(Node, a)).FencingToken);
 
         Assert.Null(await FindAsync(Node));
-        Assert.Empty(connection.FindNamed(a));
+        Assert.Empty(connection.FindReservedBy(a));
         Assert.Null((await GrantAsync(Node, b)).TakenOverFrom);
     }
 
@@ -137,7 +137,7 @@ public abstract partial class NodeLockRepositoryConformance
         long third = (await GrantAsync(Nodes[2], a)).FencingToken;
 
         Assert.Equal([new HeldNode(Nodes[0], first), new HeldNode(Nodes[2], third)],
-            connection.FindNamed(a).OrderBy(h => h.FencingToken));
+            connection.FindReservedBy(a).OrderBy(h => h.FencingToken));
     }
 
     [Fact]

@@ -125,7 +125,7 @@ public abstract partial class NodeLockRepositoryConformance
         Assert.IsType<ReserveAnswer.ConductorNotAlive>(await ReserveAsync(Node, "conductor/unknown"));
 
         Assert.Null(await FindAsync(Node));
-        Assert.Empty(connection.FindNamed("conductor/unknown"));
+        Assert.Empty(connection.FindReservedBy("conductor/unknown"));
     }
 
     [Fact]
@@ -192,7 +192,7 @@ public abstract partial class NodeLockRepositoryConformance
         Assert.IsType<ReserveAnswer.NodeNotFound>(await ReserveAsync(missing, a));
         NodeNotFoundException e = await Assert.ThrowsAsync<NodeNotFoundException>(() => FindAsync(missing));
         Assert.Equal(missing, e.NodeId);
-        Assert.Empty(connection.FindNamed(a));
+        Assert.Empty(connection.FindReservedBy(a));
         Assert.Empty(await store.ListAsync(CancellationToken.None));
     }
 }
