@@ -14,6 +14,9 @@ internal static class EntryPoint
     {
         if (args is [ChildConductor.Verb, string settings])
             return ChildConductor.Run(settings);
+        // The proxies between driver and server share this process with tests that block threads for a purpose; on a
+        // machine of few cores those would otherwise delay every packet of the others.
+        ThreadPool.SetMinThreads(workerThreads: 64, completionPortThreads: 64);
         bool isPlatform = args.Any(arg => arg is "--server" or "--internal-msbuild-node");
         Task<int> tests = isPlatform
             ? TestPlatformTestFramework.RunAsync(args, SelfRegisteredExtensions.AddSelfRegisteredExtensions)
