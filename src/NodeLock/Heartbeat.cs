@@ -108,7 +108,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
 
     /// <summary>
     /// What follows a renewal. A failure here takes nothing from that, and no statement is begun when the next renewal
-    /// is due: with the one that may be under way then, it is late by one interval, which the trust window allows.
+    /// is due: it can be late only by the one that is under way then.
     /// </summary>
     private void LookAfter(Registration registration, IConductorStore connection, TimeSpan nextBeat)
     {

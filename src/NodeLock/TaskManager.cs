@@ -227,7 +227,7 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     /// <summary>The same, blocking until it is done; prefer <see cref="DisposeAsync"/>.</summary>
     public void Dispose()
     {
-        // Bounded by ReleaseTimeout twice; a container that disposes synchronously leaves no other way.
+        // Bounded by ReleaseTimeout three times; a container that disposes synchronously leaves no other way.
         conductor.StopAsync().GetAwaiter().GetResult();
         settings.Dispose();
     }

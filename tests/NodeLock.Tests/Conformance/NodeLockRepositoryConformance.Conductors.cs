@@ -43,6 +43,17 @@ public abstract partial class NodeLockRepositoryConformance
     }
 
     [Fact]
+    public async Task Nobody_is_declared_dead_by_a_clock_that_jumped()
+    {
+        string a = Register();
+        string b = Register();
+        await RunOutAsync(a);
+
+        Assert.Empty(connection.DeclareDead(b, DateTimeOffset.UnixEpoch));
+        Assert.NotNull(connection.Renew(a, Lease));
+    }
+
+    [Fact]
     public async Task A_death_is_reported_once_and_is_final()
     {
         string a = Register();
