@@ -20,23 +20,35 @@ public interface IConductorStore : IDisposable
     /// <returns>The store's clock at the renewal.</returns>
     DateTimeOffset? Renew(string holder, TimeSpan lease);
 
-    /// <summary>Those of the given nodes whose row no longer has this holder and this token.</summary>
+    /// <summary>
+    /// Those of the given nodes whose row no longer has this holder and this token. A shared entry is not lost while the
+    /// row names this holder as exclusive: an upgrade whose reply was lost protects the node as well.
+    /// </summary>
     IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held);
 
-    /// <summary>Every node whose row carries this conductor's name.</summary>
+    /// <summary>Every node whose row carries this conductor's name, exclusive or shared.</summary>
     IReadOnlyList<HeldNode> FindReservedBy(string holder);
 
     /// <summary>Gives back exactly these reservations, as far as their rows are in nobody's hand.</summary>
     /// <returns>How many it gave back.</returns>
     int Release(string holder, IReadOnlyList<HeldNode> held);
 
-    /// <summary>Declares dead every other conductor of this kind whose lease is over.</summary>
+    /// <summary>Declares every other conductor of this kind dead whose lease is over: fenced, unless it requires a
+    /// fence.</summary>
     /// <param name="holder">The conductor that asks.</param>
     /// <param name="notAfter">Nobody is, when the store's clock has come to this: it jumped.</param>
     /// <returns>The holders that were declared dead by this call.</returns>
     IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter);
 
-    /// <summary>Frees nodes of conductors that are fenced or have left, a batch at a time.</summary>
+    /// <summary>
+    /// Claims for a conductor that has a fence all dead ones of this kind that require one and that no other living
+    /// conductor has claimed.
+    /// </summary>
+    /// <returns>All that are claimed by it now, those of earlier calls included.</returns>
+    IReadOnlyList<string> ClaimForFence(string fencer);
+
+    /// <summary>Frees nodes of conductors that are fenced or have left, and drops their shared entries, a batch at a
+    /// time.</summary>
     /// <returns>How many were freed; 0 when none is left but those in somebody's hand.</returns>
     int Sweep(int batchSize);
 
@@ -44,7 +56,9 @@ public interface IConductorStore : IDisposable
     IReadOnlyList<string> FindStrangers();
 
     /// <summary>Enters a holder that has no entry as one that is dead already.</summary>
-    void Bury(string stranger);
+    /// <param name="stranger">The holder.</param>
+    /// <param name="requiresFence">Whether its nodes must be fenced before anybody else may have them.</param>
+    void Bury(string stranger, bool requiresFence);
 
     /// <summary>Removes the entries of conductors whose lease ended this long ago and that no node names.</summary>
     int Forget(TimeSpan endedFor);
@@ -59,5 +73,8 @@ public interface IConductorStore : IDisposable
 /// <param name="Host">The machine.</param>
 /// <param name="ProcessId">The process.</param>
 /// <param name="Lease">How long the store believes in it without a renewal.</param>
+/// <param name="RequiresFence">Whether its nodes must be fenced, should it die, before anybody else may have
+/// them.</param>
 [Experimental(INodeLockRepository.DiagnosticId)]
-public sealed record ConductorEntry(string Holder, string Name, string Host, int ProcessId, TimeSpan Lease);
+public sealed record ConductorEntry(string Holder, string Name, string Host, int ProcessId, TimeSpan Lease,
+    bool RequiresFence);

@@ -3,8 +3,11 @@ namespace NodeLock;
 /// <summary>How a node is taken.</summary>
 public enum ReservationMode
 {
-    /// <summary>By one holder, beside nobody.</summary>
+    /// <summary>By one holder, beside nobody: to write.</summary>
     Exclusive,
+
+    /// <summary>Beside any number of others that share it, never beside an exclusive holder: to read.</summary>
+    Shared,
 }
 
 /// <summary>What a reservation is worth at the moment it was read.</summary>
@@ -24,9 +27,10 @@ public enum ReservationState
 /// <param name="NodeId">The node.</param>
 /// <param name="Mode">How it is taken.</param>
 /// <param name="Holders">The conductors that hold it; one for an exclusive reservation.</param>
-/// <param name="Purpose">Why, in the words of the holder.</param>
-/// <param name="ReservedAt">Since when, by the store's clock.</param>
-/// <param name="FencingToken">The token of this reservation; every later one has a greater.</param>
+/// <param name="Purpose">Why, in the words of the holder; of several that share it, of the latest to come.</param>
+/// <param name="ReservedAt">Since when, by the store's clock; of several that share it, the latest.</param>
+/// <param name="FencingToken">The token of this reservation; every later one has a greater. Of several that share it,
+/// the latest's.</param>
 /// <param name="State">Whether it still counts.</param>
 /// <threadsafety>Immutable.</threadsafety>
 public sealed record Reservation(
