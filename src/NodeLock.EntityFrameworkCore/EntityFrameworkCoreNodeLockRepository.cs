@@ -104,6 +104,28 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         return [.. rows.OfType<Reservation>()];
     }
 
+    ValueTask<IReadOnlyList<ReserveAnswer>> INodeLockRepository.ReserveManyAsync(
+        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit) =>
+        throw new NotSupportedException();
+
+    ValueTask<IReadOnlyList<HeldNode>> INodeLockRepository.ReleaseManyAsync(
+        string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit) => throw new NotSupportedException();
+
+    ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, long fencingToken, TimeSpan timeLimit) =>
+        throw new NotSupportedException();
+
+    ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, string sharer, TimeSpan timeLimit) =>
+        throw new NotSupportedException();
+
+    ValueTask<IReadOnlyList<NodeId>> INodeLockRepository.FindReservedByAsync(string deadHolder, TimeSpan timeLimit) =>
+        throw new NotSupportedException();
+
+    ValueTask<Reservation?> INodeLockRepository.RevokeAsync(
+        NodeId nodeId, string deadHolder, string fencer, TimeSpan timeLimit) => throw new NotSupportedException();
+
+    ValueTask<bool> INodeLockRepository.FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
+        throw new NotSupportedException();
+
     IConductorStore INodeLockRepository.Connect(TimeSpan timeLimit)
     {
         using ContextLease lease = contexts.Lease();

@@ -75,7 +75,9 @@ internal sealed class PostgresConductorStore : IConductorStore
 
     public IReadOnlyList<string> FindStrangers() => Query(conductorSql.FindStrangers, static row => row.GetString(0));
 
-    public void Bury(string stranger) => Change(conductorSql.Bury, stranger, model.Kind);
+    public IReadOnlyList<string> ClaimForFence(string fencer) => throw new NotSupportedException();
+
+    public void Bury(string stranger, bool requiresFence) => Change(conductorSql.Bury, stranger, model.Kind);
 
     public int Forget(TimeSpan endedFor) => Change(conductorSql.Forget, model.Kind, endedFor);
 

@@ -22,7 +22,7 @@ internal static class ReserveReply
 
         Reservation current = Reservation(row, nodeId, Held);
         return holder == request.Holder
-            ? new ReserveAnswer.Unnamed(current.FencingToken)
+            ? new ReserveAnswer.Unnamed(current.FencingToken, ReservationMode.Exclusive)
             : new ReserveAnswer.Taken(current);
     }
 

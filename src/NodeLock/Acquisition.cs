@@ -80,7 +80,8 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
     /// statement, which may reserve the node all the same.</summary>
     private async ValueTask<ReserveAnswer> AskAsync(Registration registration, CancellationToken cancellationToken)
     {
-        ReserveRequest request = new(place.NodeId, registration.Holder, place.KnownToken(registration), place.Purpose);
+        ReserveRequest request = new(ReserveAction.Reserve, place.NodeId, registration.Holder,
+            place.KnownToken(registration), place.Purpose);
         place.Asks(timeProvider);
         ValueTask<ReserveAnswer> answer = repository.ReserveAsync(request, options.HeartbeatInterval);
         if (answer.IsCompleted) return await answer.ConfigureAwait(false);

@@ -91,7 +91,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         try
         {
             entered = connection.Register(new ConductorEntry(registration.Holder, options.ConductorName,
-                Environment.MachineName, Environment.ProcessId, options.LeaseDuration));
+                Environment.MachineName, Environment.ProcessId, options.LeaseDuration, RequiresFence: false));
         }
         finally
         {

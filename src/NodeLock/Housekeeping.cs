@@ -95,7 +95,7 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
         {
             if (strangersSince.TryAdd(stranger, clock.Now)) continue;
             if (clock.Now - strangersSince[stranger] < options.LeaseDuration) continue;
-            connection.Bury(stranger);
+            connection.Bury(stranger, requiresFence: false);
             strangersSince.Remove(stranger);
             log.Buried(stranger);
         }

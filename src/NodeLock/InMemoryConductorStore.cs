@@ -75,7 +75,9 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
                 .Where(h => !repository.Conductors.ContainsKey(h))];
     }
 
-    public void Bury(string stranger)
+    public IReadOnlyList<string> ClaimForFence(string fencer) => [];
+
+    public void Bury(string stranger, bool requiresFence)
     {
         lock (repository.Sync)
             repository.Conductors.TryAdd(stranger,

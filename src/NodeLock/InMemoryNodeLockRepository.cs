@@ -66,6 +66,28 @@ public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null
             return new([.. Rows.Select(r => ReservationOf_NeedsLock(r.Key, r.Value)).OfType<Reservation>()]);
     }
 
+    ValueTask<IReadOnlyList<ReserveAnswer>> INodeLockRepository.ReserveManyAsync(
+        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit) =>
+        throw new NotSupportedException();
+
+    ValueTask<IReadOnlyList<HeldNode>> INodeLockRepository.ReleaseManyAsync(
+        string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit) => throw new NotSupportedException();
+
+    ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, long fencingToken, TimeSpan timeLimit) =>
+        throw new NotSupportedException();
+
+    ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, string sharer, TimeSpan timeLimit) =>
+        throw new NotSupportedException();
+
+    ValueTask<IReadOnlyList<NodeId>> INodeLockRepository.FindReservedByAsync(string deadHolder, TimeSpan timeLimit) =>
+        throw new NotSupportedException();
+
+    ValueTask<Reservation?> INodeLockRepository.RevokeAsync(
+        NodeId nodeId, string deadHolder, string fencer, TimeSpan timeLimit) => throw new NotSupportedException();
+
+    ValueTask<bool> INodeLockRepository.FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
+        throw new NotSupportedException();
+
     IConductorStore INodeLockRepository.Connect(TimeSpan timeLimit) => new InMemoryConductorStore(this);
 
     internal bool Release_NeedsLock(string holder, HeldNode held)
@@ -90,7 +112,7 @@ public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null
         if (!Rows.TryGetValue(request.NodeId, out InMemoryRow? row)) Rows.Add(request.NodeId, row = new InMemoryRow());
         bool isMine = row.Holder == request.Holder && row.Token == request.KnownToken;
         bool isFree = row.Holder is null || isMine || HasEnded_NeedsLock(row.Holder);
-        if (!isFree && row.Holder == request.Holder) return new ReserveAnswer.Unnamed(row.Token);
+        if (!isFree && row.Holder == request.Holder) return new ReserveAnswer.Unnamed(row.Token, ReservationMode.Exclusive);
         if (!isFree) return new ReserveAnswer.Taken(ReservationOf_NeedsLock(request.NodeId, row)!);
 
         string? takenOverFrom = isMine ? null : row.Holder;

@@ -264,6 +264,14 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
             holding.Registration.Holder, holding.LostBecause ?? Conductor.NotRenewed);
     }
 
+    internal ReservationGuard Guard(Holding holding) => new(repository, holding.Registration.Holder, holding.HeldNode,
+        settings.Current.LeaseDuration, reason =>
+        {
+            conductor.Lose([holding], reason);
+            return new ReservationLostException(holding.NodeId, holding.Purpose, holding.FencingToken,
+                holding.Registration.Holder, reason);
+        });
+
     internal void ReportDropped(Holding holding) =>
         log.Dropped(holding.NodeId, holding.Purpose, holding.FencingToken);
 

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace NodeLock;
 
 /// <summary>
@@ -66,6 +68,29 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
     {
         ObjectDisposedException.ThrowIf(Volatile.Read(ref disposed) != 0, this);
         manager.EnsureHeld(holding);
+    }
+
+    /// <summary>What a store needs to judge in a transaction of the caller whether this scope still has its node.</summary>
+    /// <exception cref="ReservationLostException">It has not, as this process knows already.</exception>
+    /// <exception cref="InvalidOperationException">It is shared.</exception>
+    /// <exception cref="ObjectDisposedException">The scope is disposed.</exception>
+    [Experimental(INodeLockRepository.DiagnosticId)]
+    public ReservationGuard Guard()
+    {
+        EnsureHeld();
+        return manager.Guard(holding);
+    }
+
+    /// <summary>
+    /// Lets a transaction of the caller release the node. If it returns, this scope is spent; if it throws, nothing has
+    /// changed.
+    /// </summary>
+    /// <inheritdoc cref="Guard" path="/exception"/>
+    [Experimental(INodeLockRepository.DiagnosticId)]
+    public async ValueTask<T> ReleaseInAsync<T>(Func<ReservationGuard, Task<T>> transaction)
+    {
+        ArgumentNullException.ThrowIfNull(transaction);
+        return await transaction(Guard()).ConfigureAwait(false);
     }
 
     /// <summary>Releases the node.</summary>
