@@ -8,16 +8,16 @@ namespace NodeLock;
 /// Decides when and how often one acquire asks again: on ticks one interval apart, as many as it has attempts, and out
 /// of turn when it is woken. The only thing that is tried again is the answer "locked".
 /// </summary>
-internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Waiters waiters, TimeProvider timeProvider,
-    ILogger log)
+internal sealed class AcquireRetry<T>(Attempt<T> attempt, LockRetry retry, NodeLockOptions options, Waiters waiters,
+    TimeProvider timeProvider, ILogger log) where T : class
 {
-    private static readonly ResiliencePropertyKey<AcquireRetry> Key = new("NodeLock.AcquireRetry");
+    private static readonly ResiliencePropertyKey<AcquireRetry<T>> Key = new("NodeLock.AcquireRetry");
 
     // One pipeline for all settings: the ticks count the attempts, since a woken waiter's extra try uses up none.
-    private static readonly ResiliencePipeline<TaskScope?> Pipeline = new ResiliencePipelineBuilder<TaskScope?>
+    private static readonly ResiliencePipeline<T?> Pipeline = new ResiliencePipelineBuilder<T?>
     {
         Name = Telemetry.Name,
-    }.AddRetry(new RetryStrategyOptions<TaskScope?>
+    }.AddRetry(new RetryStrategyOptions<T?>
     {
         MaxRetryAttempts = int.MaxValue,
         ShouldHandle = static locked => ValueTask.FromResult(
@@ -40,14 +40,18 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
 
     public TimeSpan Elapsed => timeProvider.GetElapsedTime(began);
 
-    public Acquisition Acquisition => acquisition;
+    public Attempt<T> Attempt => attempt;
 
-    /// <summary>What a caller is told who got no scope.</summary>
-    public NodeLockedException Locked() => new(acquisition.Place.NodeId, acquisition.Place.Purpose,
-        acquisition.Obstacle, Attempts, Elapsed, turnedAway);
+    // A wish of a writer outlasts one that died by no more than a lease.
+    private TimeSpan NextTry => Attempts >= retry.MaxAttempts ? TimeSpan.Zero
+        : retry.Interval < options.LeaseDuration / 2 ? retry.Interval : options.LeaseDuration / 2;
+
+    /// <summary>What a caller is told who got nothing.</summary>
+    public NodeLockedException Locked() =>
+        new(attempt.NodeId, attempt.Purpose, attempt.Obstacle, Attempts, Elapsed, turnedAway);
 
     /// <summary>Null when the node stayed locked.</summary>
-    public async ValueTask<TaskScope?> ExecuteAsync(CancellationToken cancellationToken)
+    public async ValueTask<T?> ExecuteAsync(CancellationToken cancellationToken)
     {
         if (retry.MaxAttempts == 1) return await TryAsync(cancellationToken).ConfigureAwait(false);
 
@@ -56,7 +60,7 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
         try
         {
             return await Pipeline.ExecuteAsync(
-                static (ResilienceContext context, AcquireRetry retry) => retry.TryAsync(context.CancellationToken),
+                static (ResilienceContext context, AcquireRetry<T> retry) => retry.TryAsync(context.CancellationToken),
                 context, this).ConfigureAwait(false);
         }
         finally
@@ -66,14 +70,14 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
         }
     }
 
-    private static AcquireRetry Of(ResilienceContext context) => context.Properties.GetValue(Key, null!);
+    private static AcquireRetry<T> Of(ResilienceContext context) => context.Properties.GetValue(Key, null!);
 
-    private ValueTask<TaskScope?> TryAsync(CancellationToken cancellationToken) =>
-        acquisition.TryAsync(cancellationToken);
+    private ValueTask<T?> TryAsync(CancellationToken cancellationToken) =>
+        attempt.TryAsync(NextTry, cancellationToken);
 
     private bool MayAskAgain()
     {
-        if (Attempts >= retry.MaxAttempts) return false;
+        if (Attempts >= retry.MaxAttempts || attempt.IsHopeless) return false;
         waits = waits || waiters.TryEnter();
         turnedAway = !waits;
         return waits;
@@ -88,9 +92,9 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
         for (TimeSpan now = Elapsed; now < tick && !cancellationToken.IsCancellationRequested; now = Elapsed)
         {
             TimeSpan until = tick - now;
-            TimeSpan quiet = acquisition.LongWaitThreshold - now;
+            TimeSpan quiet = options.LongWaitThreshold - now;
             if (!longWaitReported && quiet < until) until = quiet > TimeSpan.Zero ? quiet : TimeSpan.Zero;
-            if (await acquisition.Place.WaitAsync(until, timeProvider, cancellationToken).ConfigureAwait(false)) return;
+            if (await attempt.WaitAsync(until, cancellationToken).ConfigureAwait(false)) return;
             ReportLongWait();
         }
 
@@ -98,15 +102,14 @@ internal sealed class AcquireRetry(Acquisition acquisition, LockRetry retry, Wai
         // Ticks that went by unused (a slow store, a machine asleep) are not made up for by a burst of tries.
         long due = (long)(Elapsed / retry.Interval) + 1;
         Attempts = (int)Math.Clamp(due, Attempts + 1L, retry.MaxAttempts);
-        if (!acquisition.Place.IsFirst) acquisition.Place.PromptFirst(retry.Interval, timeProvider);
+        attempt.Tick(retry.Interval);
     }
 
     private void ReportLongWait()
     {
-        if (longWaitReported || Elapsed < acquisition.LongWaitThreshold) return;
+        if (longWaitReported || Elapsed < options.LongWaitThreshold) return;
         longWaitReported = true;
-        log.LongWait(acquisition.Place.NodeId, acquisition.Place.Purpose, Elapsed.TotalSeconds,
-            acquisition.Obstacle.ToString());
+        log.LongWait(attempt.NodeId, attempt.Purpose, Elapsed.TotalSeconds, attempt.Obstacle.ToString());
     }
 }
 

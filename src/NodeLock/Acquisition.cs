@@ -3,48 +3,57 @@ using Microsoft.Extensions.Logging;
 namespace NodeLock;
 
 /// <summary>One acquire: its place in the line, and what it asks of the store when that is first.</summary>
-internal sealed class Acquisition(TaskManager manager, Conductor conductor, Releases releases,
+internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases releases, Gates gates,
     INodeLockRepository repository, NodeLockOptions options, Place place, TimeProvider timeProvider, ILogger log)
+    : Attempt<TaskScope>
 {
     // A reply that was lost needs one repetition, a conductor that was declared dead another; more would be a fault.
     private const int MostRounds = 4;
 
-    private Task<ReserveAnswer>? abandoned;
+    private readonly Statement<ReserveAnswer> statement = new(repository, options.HeartbeatInterval, timeProvider);
     private Registration? asker;
+    private ReserveAction asked;
+    private Obstacle obstacle = Obstacle.AskedFor(place.Purpose);
 
-    public Place Place => place;
+    public override NodeId NodeId => place.NodeId;
 
-    public TimeSpan LongWaitThreshold => options.LongWaitThreshold;
+    public override string Purpose => place.Purpose;
 
-    /// <summary>What was in the way at the last try.</summary>
-    public Obstacle Obstacle { get; private set; } = Obstacle.AskedFor(place.Purpose);
+    public override Obstacle Obstacle => obstacle;
 
-    /// <summary>One try; null when the node is locked.</summary>
-    public async ValueTask<TaskScope?> TryAsync(CancellationToken cancellationToken)
+    public override async ValueTask<TaskScope?> TryAsync(TimeSpan nextTry, CancellationToken cancellationToken)
     {
         for (int round = 1; ; round++)
         {
             conductor.ThrowIfStopping();
-            if (!place.IsFirst)
-            {
-                Obstacle = place.Obstacle;
-                return null;
-            }
+            if (!place.MayAsk) return Locked(place.Obstacle);
 
             Registration registration = await conductor.TrustedAsync(cancellationToken).ConfigureAwait(false);
-            switch (await AskAsync(registration, cancellationToken).ConfigureAwait(false))
+            if (place.Ask(registration) is not { } request) return Locked(place.Obstacle);
+
+            switch (await AskAsync(registration, request with { NextAttempt = nextTry }, cancellationToken)
+                .ConfigureAwait(false))
             {
                 case ReserveAnswer.Granted granted:
                     return Believe(granted, registration);
                 case ReserveAnswer.Taken taken:
-                    return Refused(Obstacle.HeldBy(taken.Reservation));
+                    TaskScope? none = Refused(taken);
+                    // Those whom it was to join may have left meanwhile, counting on it to go on with their entry.
+                    if (request.Action == ReserveAction.Join)
+                        await releases.GiveBackUnusedAsync(place).ConfigureAwait(false);
+                    return none;
                 case ReserveAnswer.RowInHand:
-                    return Refused(Obstacle.RowInHand);
+                    place.Met(Obstacle.RowInHand, isTaken: false);
+                    return Locked(Obstacle.RowInHand);
                 case ReserveAnswer.NodeNotFound:
                     throw new NodeNotFoundException(place.NodeId, repository.Kind);
+                // The entry to be joined is gone, or a late copy of an upgrade has made it exclusive. Those who have it
+                // are told by the heartbeat, or end their use.
+                case ReserveAnswer.NotHeld or ReserveAnswer.Unnamed when request.Action == ReserveAction.Join:
+                    return Locked(place.Obstacle);
                 // An earlier reserve of this conductor was carried out, but its reply was lost: name it and ask again.
                 case ReserveAnswer.Unnamed unnamed when round < MostRounds:
-                    place.Keep(new Unused(registration, unnamed.FencingToken));
+                    place.Keep(new Claim(registration, unnamed.FencingToken, unnamed.Mode));
                     break;
                 // Declared dead, and not told yet: the next heartbeat starts over.
                 case ReserveAnswer.ConductorNotAlive when round < MostRounds:
@@ -57,15 +66,21 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
         }
     }
 
+    public override ValueTask<bool> WaitAsync(TimeSpan time, CancellationToken cancellationToken) =>
+        place.WaitAsync(time, cancellationToken);
+
+    public override void Tick(TimeSpan interval) => place.PromptFirst(interval);
+
     /// <summary>Ends an acquire that got no scope: whatever it may still be given goes to the next in line or back to
     /// the store, and is never leaked.</summary>
-    public async Task GiveUpAsync()
+    public override async Task GiveUpAsync()
     {
         try
         {
-            if (abandoned is not null
-                && await abandoned.ConfigureAwait(false) is ReserveAnswer.Granted granted)
-                place.Keep(new Unused(asker!, granted.FencingToken));
+            if (statement.Abandoned is { } abandoned
+                && await abandoned.ConfigureAwait(false) is ReserveAnswer.Granted granted
+                && asked != ReserveAction.Join)
+                place.Keep(new Claim(asker!, granted.FencingToken, place.Mode));
         }
         catch (Exception e)
         {
@@ -76,48 +91,43 @@ internal sealed class Acquisition(TaskManager manager, Conductor conductor, Rele
         await releases.EndTurnAsync(place).ConfigureAwait(false);
     }
 
-    /// <summary>Cancellation, or a store that does not answer in time, ends the wait for the answer, never the
-    /// statement, which may reserve the node all the same.</summary>
-    private async ValueTask<ReserveAnswer> AskAsync(Registration registration, CancellationToken cancellationToken)
+    private ValueTask<ReserveAnswer> AskAsync(Registration registration, ReserveRequest request,
+        CancellationToken cancellationToken)
     {
-        ReserveRequest request = new(ReserveAction.Reserve, place.NodeId, registration.Holder,
-            place.KnownToken(registration), place.Purpose);
-        place.Asks(timeProvider);
-        ValueTask<ReserveAnswer> answer = repository.ReserveAsync(request, options.HeartbeatInterval);
-        if (answer.IsCompleted) return await answer.ConfigureAwait(false);
-
-        Task<ReserveAnswer> statement = answer.AsTask();
-        await ((Task)statement).WaitAsync(options.HeartbeatInterval, timeProvider, cancellationToken)
-            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (statement.IsCompleted) return await statement.ConfigureAwait(false);
-
-        (abandoned, asker) = (statement, registration);
-        cancellationToken.ThrowIfCancellationRequested();
-        throw new TimeoutException($"{repository.Location} did not answer within {options.HeartbeatInterval} whether "
-            + $"node {place.NodeId} is reserved for \"{place.Purpose}\". If it is, it will be released.");
+        (asker, asked) = (registration, request.Action);
+        return statement.AnswerAsync(repository.ReserveAsync(request, options.HeartbeatInterval),
+            $"node {place.NodeId} is reserved for \"{place.Purpose}\". If it is, it will be released.",
+            cancellationToken);
     }
 
     /// <summary>
     /// A grant counts only if, with its answer in hand, the trust window is open and the conductor that asked is still
     /// the current one. A process that was paused on the way here may hold an answer that is long out of date.
     /// </summary>
-    private TaskScope Believe(ReserveAnswer.Granted granted, Registration registration)
+    private TaskScope? Believe(ReserveAnswer.Granted granted, Registration registration)
     {
-        Holding holding = new(place, registration, place.Purpose, granted.FencingToken, granted.ReservedAt,
-            conductor.Clock.Now);
-        place.Hold(holding);
-        if (registration.TryHold(holding)) return manager.Granted(holding, granted.TakenOverFrom);
+        Grant grant = new(granted.FencingToken, place.Mode, place.Purpose, granted.ReservedAt);
+        Holding holding = new(place, registration, grant, conductor.Clock.Now);
+        if (!place.TryHold(holding, asked)) return Locked(place.Obstacle);
+        if (place.Mode == ReservationMode.Shared) gates.HoldSharersBack(place.NodeId, granted.WriterWaits);
+        if (registration.TryHold(holding)) return scopes.Granted(holding, granted.TakenOverFrom);
 
-        place.Keep(new Unused(registration, granted.FencingToken));
+        place.EndUse();
         conductor.ThrowIfStopping();
-        throw new ReservationLostException(place.NodeId, place.Purpose, granted.FencingToken, registration.Holder,
-            "the answer came when the lease was no longer certain");
+        throw holding.AsLost("the answer came when the lease was no longer certain");
     }
 
-    private TaskScope? Refused(Obstacle obstacle)
+    private TaskScope? Refused(ReserveAnswer.Taken taken)
     {
-        Obstacle = obstacle;
-        place.Met(obstacle);
+        if (place.Mode == ReservationMode.Shared) gates.HoldSharersBack(place.NodeId, taken.WriterWaits);
+        Obstacle met = Obstacle.HeldBy(taken.Reservation, taken.WriterWaits > TimeSpan.Zero);
+        place.Met(met, isTaken: asked != ReserveAction.Join);
+        return Locked(met);
+    }
+
+    private TaskScope? Locked(Obstacle met)
+    {
+        obstacle = met;
         return null;
     }
 }

@@ -12,6 +12,8 @@ internal sealed class Conductor
     private static readonly TimeSpan LongestNap = TimeSpan.FromSeconds(1);
 
     public const string NotRenewed = "its conductor could not renew the lease in time";
+    public const string TakenAway = "it was taken away";
+    public const string Stopped = "its conductor has stopped";
 
     private readonly Lock sync = new();
     private readonly NodeLockOptions options;
@@ -30,8 +32,8 @@ internal sealed class Conductor
     private TaskCompletionSource<Registration>? answering;
     private volatile bool stopping;
 
-    public Conductor(INodeLockRepository repository, LiveOptions live, Gates gates, BackgroundWork background,
-        Telemetry telemetry, TimeProvider timeProvider, ILogger log)
+    public Conductor(INodeLockRepository repository, INodeFence? fence, LiveOptions live, Gates gates,
+        BackgroundWork background, Telemetry telemetry, TimeProvider timeProvider, ILogger log)
     {
         this.live = live;
         options = live.Current; // those that hold until restart are read here, once
@@ -43,7 +45,9 @@ internal sealed class Conductor
         Clock = MonotonicClock.Of(timeProvider);
         current = Draw();
         stopped = new Lazy<Task>(StopOnceAsync);
-        Heartbeat heartbeat = new(this, repository, options, gates, log);
+        Fencing? fencing = fence is null ? null
+            : new Fencing(repository, fence, options, background, timeProvider, log);
+        Heartbeat heartbeat = new(this, repository, fencing, options, gates, log);
         // Two threads: the second one makes no calls to the store, so that scopes hear of the loss in time while a
         // renewal hangs.
         heart = Pacemaker.Create("NodeLock heartbeat", heartbeat.Beat, heartbeat.BeatLast, repository.Pace,
@@ -148,6 +152,13 @@ internal sealed class Conductor
         return next;
     }
 
+    /// <summary>Fires <c>Lost</c> on what the closing of the trust window ends, and stops the fences.</summary>
+    public void Lose(Loss loss, string reason)
+    {
+        if (loss.Trust is { } trust) background.Own(trust.CancelAsync(), "a callback on the end of a fence's trust");
+        Lose(loss.Holdings, reason);
+    }
+
     public void Lose(IEnumerable<Holding> holdings, string reason)
     {
         Holding[] lost = [.. holdings.Where(h => h.TryLose(reason))];
@@ -201,7 +212,7 @@ internal sealed class Conductor
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await heart.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        Lose(Current.End(declaredDead: false), "its conductor has stopped");
+        Lose(Current.End(declaredDead: false), Stopped);
         await watch.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         log.Stopped(Name, Current.Holder);

@@ -123,6 +123,29 @@ public sealed class ReservationLostException : Exception
     public string Reason { get; }
 }
 
+/// <summary>As much spawned work runs as the settings allow; the caller still holds its node.</summary>
+public sealed class NoFreeWorkerException : Exception
+{
+    internal NoFreeWorkerException(NodeId nodeId, string purpose, int workerPoolSize, int reservedWorkers)
+        : base($"No worker is free to go on with node {nodeId} for \"{purpose}\": of {workerPoolSize} (WorkerPoolSize), "
+            + $"{reservedWorkers} (ReservedWorkers) are kept for urgent work. The scope is as it was; try again later, or "
+            + "do the work without spawning it.")
+    {
+        NodeId = nodeId;
+        Purpose = purpose;
+        WorkerPoolSize = workerPoolSize;
+    }
+
+    /// <summary>The node, which is still held.</summary>
+    public NodeId NodeId { get; }
+
+    /// <summary>What it is held for.</summary>
+    public string Purpose { get; }
+
+    /// <summary>How much work may run at the same time.</summary>
+    public int WorkerPoolSize { get; }
+}
+
 /// <summary>The conductor is shutting down, or was disposed, and takes no more nodes.</summary>
 public sealed class ConductorStoppingException : Exception
 {

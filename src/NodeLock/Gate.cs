@@ -1,19 +1,33 @@
 namespace NodeLock;
 
 /// <summary>
-/// The line inside one process for one node. First come, first served: only the first in line talks to the store, and
-/// whoever got the node stays first until its turn ends. A gate exists while somebody is in line.
+/// The line inside one process for one node, and those who are past it. First come, first served, in either mode: only
+/// the first in line talks to the store. Past it is one who has the node exclusively, or any number who share it; whoever
+/// is giving it back is still there. A gate exists while somebody is in line or past it.
 /// </summary>
+/// <remarks>
+/// <code>
+/// inside        the first in line may
+/// nobody        reserve or share, naming what is left unused here
+/// sharers       join them, if it wants to share and none of them is about to upgrade
+/// one writer    wait
+/// </code>
+/// </remarks>
 internal sealed class Gate(Gates gates, NodeId nodeId)
 {
     private readonly LinkedList<Place> line = [];
+    private readonly LinkedList<Place> inside = [];
 
     public Gates Gates => gates;
     public NodeId NodeId => nodeId;
 
     public Place? First_NeedsLock => line.First?.Value;
 
-    public int Length_NeedsLock => line.Count;
+    public Place? AnyInside_NeedsLock => inside.First?.Value;
+
+    public int CountInside_NeedsLock => inside.Count;
+
+    public bool IsEmpty_NeedsLock => line.Count == 0 && inside.Count == 0;
 
     /// <summary>When the first in line last asked.</summary>
     public long? AskedAt_NeedsLock { get; set; }
@@ -21,32 +35,73 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     /// <summary>What the first in line met when it last asked.</summary>
     public Obstacle? Met_NeedsLock { get; set; }
 
-    /// <summary>A reservation that this process has, or may have, and no scope uses: for the next to name.</summary>
-    public Unused? Unused_NeedsLock { get; set; }
+    /// <summary>The reservation that those inside use; with nobody there, one for the next to name.</summary>
+    public Claim? Claim_NeedsLock { get; set; }
 
-    public Place Join_NeedsLock(string purpose)
+    /// <summary>Who inside changes its mode, or is giving the node back: nobody joins meanwhile.</summary>
+    public Place? Changing_NeedsLock { get; set; }
+
+    /// <summary>Those who wait outside of the line for this gate to be free altogether.</summary>
+    public HashSet<WakeUp> Watchers_NeedsLock { get; } = [];
+
+    public bool IsShared_NeedsLock => Changing_NeedsLock is null
+        && AnyInside_NeedsLock is { Holding.Grant.Mode: ReservationMode.Shared };
+
+    public Place Join_NeedsLock(string purpose, ReservationMode mode)
     {
-        Place place = new(this, purpose);
+        Place place = new(this, purpose, mode);
         line.AddLast(place.Entry);
         return place;
     }
 
-    /// <summary>Takes a place out of the line; the next becomes first, and is woken where the turn of one that had the
-    /// node is over.</summary>
+    public bool MayAsk_NeedsLock(Place place) => First_NeedsLock == place
+        && (inside.Count == 0 || (place.Mode == ReservationMode.Shared && IsShared_NeedsLock))
+        && !IsHeldBack_NeedsLock(place);
+
+    /// <summary>Whoever is not the last to leave, or has somebody behind who may name the claim, leaves it here.</summary>
+    public bool WouldLeaveUnused_NeedsLock(Place leaving)
+    {
+        Place? next = First_NeedsLock == leaving ? leaving.Entry.Next?.Value : First_NeedsLock;
+        bool isLast = leaving.IsInside ? inside.Count == 1 : inside.Count == 0 && First_NeedsLock == leaving;
+        return isLast && Claim_NeedsLock is not null && (next is null || IsHeldBack_NeedsLock(next));
+    }
+
+    public void Enter_NeedsLock(Place place)
+    {
+        line.Remove(place.Entry);
+        inside.AddLast(place.Entry);
+        if (IsShared_NeedsLock) First_NeedsLock?.Wake_NeedsLock(); // it may want to join
+    }
+
+    /// <summary>Takes a place out. Woken is who can do something about it at once.</summary>
     public void Remove_NeedsLock(Place place)
     {
-        bool hadTheNode = place.Holding is not null || Unused_NeedsLock is not null;
+        bool wasInside = place.IsInside;
         bool wasFirst = First_NeedsLock == place;
-        line.Remove(place.Entry);
-        if (line.Count == 0) gates.Retire_NeedsLock(this);
-        else if (wasFirst && hadTheNode) First_NeedsLock!.Wake_NeedsLock();
+        (wasInside ? inside : line).Remove(place.Entry);
+        if (Changing_NeedsLock == place) Changing_NeedsLock = null;
+
+        if (IsEmpty_NeedsLock) gates.Retire_NeedsLock(this);
+        else if (wasInside && inside.Count == 0) First_NeedsLock!.Wake_NeedsLock();
+        else if (wasInside && inside.Count == 1) Changing_NeedsLock?.Wake_NeedsLock(); // alone now: may upgrade
+        else if (wasFirst && Claim_NeedsLock is not null) First_NeedsLock?.Wake_NeedsLock();
+    }
+
+    /// <summary>Ends the turns of the scopes of a registration that is over.</summary>
+    public void Lapse_NeedsLock(Registration registration)
+    {
+        if (Claim_NeedsLock?.Registration == registration) Claim_NeedsLock = null;
+        foreach (Place place in inside.Where(p => p.Holding?.Registration == registration).ToArray())
+            place.Remove_NeedsLock();
     }
 
     public void WakeAll_NeedsLock()
     {
         foreach (Place place in line) place.Wake_NeedsLock();
+        Changing_NeedsLock?.Wake_NeedsLock();
+        foreach (WakeUp watcher in Watchers_NeedsLock) watcher.Wake_NeedsLock();
     }
-}
 
-/// <summary>A reservation of this process that no scope uses.</summary>
-internal sealed record Unused(Registration Registration, long FencingToken);
+    private bool IsHeldBack_NeedsLock(Place place) =>
+        place.Mode == ReservationMode.Shared && gates.AreSharersHeldBack_NeedsLock(nodeId);
+}

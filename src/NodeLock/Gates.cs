@@ -3,23 +3,87 @@ namespace NodeLock;
 /// <summary>The gates of one task manager: for each node in use, the line of those in this process who want
 /// it.</summary>
 /// <remarks>One lock guards them all; it is never held across a statement or a callback.</remarks>
-internal sealed class Gates
+internal sealed class Gates(TimeProvider timeProvider)
 {
     private readonly Dictionary<NodeId, Gate> gates = [];
+    private readonly Dictionary<NodeId, (long Since, TimeSpan For)> heldBack = [];
 
     public Lock Sync { get; } = new();
 
+    public TimeProvider TimeProvider => timeProvider;
+
     /// <summary>Takes the last place in the node's line, which may be the first.</summary>
-    public Place Enter(NodeId nodeId, string purpose)
+    public Place Enter(NodeId nodeId, string purpose, ReservationMode mode)
     {
-        lock (Sync) return GateOf_NeedsLock(nodeId).Join_NeedsLock(purpose);
+        lock (Sync) return GateOf_NeedsLock(nodeId).Join_NeedsLock(purpose, mode);
     }
 
-    /// <summary>Takes the first place in the node's line; null when anybody is there.</summary>
-    public Place? TryEnter(NodeId nodeId, string purpose)
+    /// <summary>Takes a place from which the store may be asked at once; null when there is none.</summary>
+    public Place? TryEnter(NodeId nodeId, string purpose, ReservationMode mode)
     {
-        lock (Sync) return gates.ContainsKey(nodeId) ? null : GateOf_NeedsLock(nodeId).Join_NeedsLock(purpose);
+        lock (Sync)
+        {
+            bool isShared = mode == ReservationMode.Shared;
+            if (isShared && AreSharersHeldBack_NeedsLock(nodeId)) return null;
+            return !gates.TryGetValue(nodeId, out Gate? gate)
+                || (isShared && gate is { First_NeedsLock: null, IsShared_NeedsLock: true })
+                ? GateOf_NeedsLock(nodeId).Join_NeedsLock(purpose, mode)
+                : null;
+        }
     }
+
+    /// <summary>
+    /// Takes the first place in the lines of all these nodes, or none: whoever waits for one of several holds up nobody
+    /// at the others.
+    /// </summary>
+    /// <param name="nodes">The nodes.</param>
+    /// <param name="purpose">What for.</param>
+    /// <param name="wakeUp">Woken when the gate is free that was not.</param>
+    /// <param name="obstacle">What is in the way of how many.</param>
+    public Place[]? TryEnterAll(IReadOnlyList<NodeId> nodes, string purpose, WakeUp wakeUp, out NodeObstacle? obstacle)
+    {
+        lock (Sync)
+        {
+            obstacle = null;
+            foreach (NodeId node in nodes)
+            {
+                if (!gates.TryGetValue(node, out Gate? gate)) continue;
+                gate.Watchers_NeedsLock.Add(wakeUp);
+                obstacle = new NodeObstacle(node, Place.ObstacleAt_NeedsLock(gate, purpose));
+                return null;
+            }
+
+            return [.. nodes.Select(n => GateOf_NeedsLock(n).Join_NeedsLock(purpose, ReservationMode.Exclusive))];
+        }
+    }
+
+    /// <summary>What is in the way of one who does not even get into the line.</summary>
+    public Obstacle ObstacleAt(NodeId nodeId, string purpose)
+    {
+        lock (Sync)
+        {
+            return gates.TryGetValue(nodeId, out Gate? gate) ? Place.ObstacleAt_NeedsLock(gate, purpose)
+                : Obstacle.AskedFor(purpose);
+        }
+    }
+
+    /// <summary>
+    /// Lets nobody here share a node anew for a while, because a writer elsewhere waits for it: this process's readers,
+    /// coming and going, would otherwise always be quicker than a writer who asks once in an interval.
+    /// </summary>
+    public void HoldSharersBack(NodeId nodeId, TimeSpan time)
+    {
+        if (time <= TimeSpan.Zero) return;
+        lock (Sync)
+        {
+            foreach (NodeId over in heldBack.Where(h => IsOver(h.Value)).Select(h => h.Key).ToArray())
+                heldBack.Remove(over);
+            heldBack[nodeId] = (timeProvider.GetTimestamp(), time);
+        }
+    }
+
+    public bool AreSharersHeldBack_NeedsLock(NodeId nodeId) =>
+        heldBack.TryGetValue(nodeId, out (long, TimeSpan) held) && !IsOver(held);
 
     /// <summary>Wakes everybody, to see that the conductor is stopping.</summary>
     public void WakeAll()
@@ -36,15 +100,17 @@ internal sealed class Gates
     {
         lock (Sync)
         {
-            foreach (Gate gate in gates.Values.ToArray())
-            {
-                if (gate.First_NeedsLock is { Holding: { } holding } place && holding.Registration == registration)
-                    place.Remove_NeedsLock();
-            }
+            foreach (Gate gate in gates.Values.ToArray()) gate.Lapse_NeedsLock(registration);
         }
     }
 
-    public void Retire_NeedsLock(Gate gate) => gates.Remove(gate.NodeId);
+    public void Retire_NeedsLock(Gate gate)
+    {
+        gates.Remove(gate.NodeId);
+        foreach (WakeUp watcher in gate.Watchers_NeedsLock) watcher.Wake_NeedsLock();
+    }
+
+    private bool IsOver((long Since, TimeSpan For) held) => timeProvider.GetElapsedTime(held.Since) >= held.For;
 
     private Gate GateOf_NeedsLock(NodeId nodeId)
     {
@@ -52,3 +118,6 @@ internal sealed class Gates
         return gate;
     }
 }
+
+/// <summary>Which of several nodes was in the way, and what of it.</summary>
+internal sealed record NodeObstacle(NodeId NodeId, Obstacle Obstacle);

@@ -6,12 +6,12 @@ namespace NodeLock;
 /// One beat: renew the lease, then see what this conductor really holds, then look after the dead. On a connection of
 /// its own to the store, so that an exhausted connection pool cannot stop it.
 /// </summary>
-internal sealed class Heartbeat(Conductor conductor, INodeLockRepository repository, NodeLockOptions options,
-    Gates gates, ILogger log)
+internal sealed class Heartbeat(Conductor conductor, INodeLockRepository repository, Fencing? fencing,
+    NodeLockOptions options, Gates gates, ILogger log)
 {
     private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(1);
 
-    private readonly Housekeeping housekeeping = new(options, conductor.Clock, log);
+    private readonly Housekeeping housekeeping = new(options, fencing, conductor.Clock, log);
     private IConductorStore? store;
     private bool registered;
     private bool away;
@@ -46,8 +46,9 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         Registration registration = conductor.Current;
         try
         {
-            if (registered && registration.TryEndIdle())
+            if (registered && registration.EndIdle() is { } loss)
             {
+                conductor.Lose(loss, Conductor.Stopped);
                 store ??= repository.Connect(options.ReleaseTimeout);
                 GiveBack(registration, store, nextBeat: TimeSpan.MaxValue);
                 if (!store.Leave(registration.Holder)) log.StillNamed(registration.Holder);
@@ -91,7 +92,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         try
         {
             entered = connection.Register(new ConductorEntry(registration.Holder, options.ConductorName,
-                Environment.MachineName, Environment.ProcessId, options.LeaseDuration, RequiresFence: false));
+                Environment.MachineName, Environment.ProcessId, options.LeaseDuration, fencing is not null));
         }
         finally
         {
@@ -129,10 +130,14 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
 
     private void FindLost(Registration registration, IConductorStore connection)
     {
-        Dictionary<HeldNode, Holding> held = registration.Holdings().ToDictionary(h => h.HeldNode);
+        ILookup<HeldNode, (Holding Holding, Grant Grant)> held = registration.Holdings().Where(h => !h.IsChanging)
+            .Select(h => (Holding: h, h.Grant)).ToLookup(h => h.Holding.HeldNodeOf(h.Grant));
         if (held.Count == 0) return;
-        IReadOnlyList<HeldNode> lost = connection.FindLost(registration.Holder, [.. held.Keys]);
-        conductor.Lose(lost.Select(node => held[node]), "it was taken away");
+        IReadOnlyList<HeldNode> lost = connection.FindLost(registration.Holder, [.. held.Select(h => h.Key)]);
+        // What was upgraded or downgraded since it was looked at is not what was not found.
+        conductor.Lose(lost.SelectMany(node => held[node])
+            .Where(h => !h.Holding.IsChanging && ReferenceEquals(h.Holding.Grant, h.Grant)).Select(h => h.Holding),
+            Conductor.TakenAway);
     }
 
     /// <summary>
@@ -148,8 +153,9 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
         {
             foreach (HeldNode named in connection.FindReservedBy(registration.Holder))
             {
-                if (gates.TryEnter(named.NodeId, "giving back what nobody uses") is not { } place) continue;
-                place.Keep(new Unused(registration, named.FencingToken));
+                if (gates.TryEnter(named.NodeId, "giving back what nobody uses", ReservationMode.Exclusive)
+                    is not { } place) continue;
+                place.Keep(new Claim(registration, named.FencingToken, named.Mode));
                 places.Add(place);
                 unused.Add(named);
             }

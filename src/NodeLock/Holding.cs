@@ -6,13 +6,13 @@ namespace NodeLock;
 /// </summary>
 #pragma warning disable CA1001 // The source of Lost is never disposed: its token stays readable after the scope's
 // dispose, and without a timer there is nothing to free.
-internal sealed class Holding(Place place, Registration registration, string purpose, long fencingToken,
-    DateTimeOffset reservedAt, TimeSpan heldSince)
+internal sealed class Holding(Place place, Registration registration, Grant grant, TimeSpan heldSince)
 #pragma warning restore CA1001
 {
     private const int Held = 0, Lost = 1, Released = 2;
 
     private readonly CancellationTokenSource lost = new();
+    private Grant grant = grant;
     private int state = Held;
     private int longHoldReported;
     private string? lostBecause;
@@ -20,21 +20,41 @@ internal sealed class Holding(Place place, Registration registration, string pur
     public Place Place => place;
     public NodeId NodeId => place.NodeId;
     public Registration Registration => registration;
-    public ReservationMode Mode { get; init; }
-    public string Purpose => purpose;
-    public long FencingToken => fencingToken;
-    public DateTimeOffset ReservedAt => reservedAt;
+
+    /// <summary>What is held now. Set by <see cref="Registration.TryChange"/> alone.</summary>
+    public Grant Grant
+    {
+        get => Volatile.Read(ref grant);
+        set => Volatile.Write(ref grant, value);
+    }
+
+    /// <summary>Whether a change of mode is on its way to the store, or was not answered: what the row says then says
+    /// nothing about this.</summary>
+    public bool IsChanging { get; set; }
+
+    public ReservationMode Mode => Grant.Mode;
+    public string Purpose => Grant.Purpose;
+    public long FencingToken => Grant.FencingToken;
     public TimeSpan HeldSince => heldSince;
-    public HeldNode HeldNode => new(NodeId, fencingToken);
+    public HeldNode HeldNode => HeldNodeOf(Grant);
     public CancellationToken LostToken => lost.Token;
     public bool IsLost => Volatile.Read(ref state) == Lost;
 
-    public Obstacle AsObstacle() => Obstacle.HeldHere(
-        new Reservation(NodeId, Mode, [registration.Holder], purpose, reservedAt, fencingToken,
-            ReservationState.Held));
+    public HeldNode HeldNodeOf(Grant held) => new(NodeId, held.FencingToken, held.Mode);
+
+    public Obstacle AsObstacle()
+    {
+        Grant held = Grant;
+        return Obstacle.HeldHere(new Reservation(NodeId, held.Mode, [registration.Holder], held.Purpose,
+            held.ReservedAt, held.FencingToken, ReservationState.Held));
+    }
 
     /// <summary>Why it is lost; of use once it is.</summary>
     public string? LostBecause => Volatile.Read(ref lostBecause);
+
+    /// <summary>What the user of a lost one is told.</summary>
+    public ReservationLostException AsLost(string reason) => new(NodeId, Purpose, FencingToken, registration.Holder,
+        LostBecause ?? reason);
 
     /// <summary>False when it was lost before or is no longer in use, so that each loss is reported once.</summary>
     public bool TryLose(string reason)

@@ -6,7 +6,7 @@ namespace NodeLock;
 /// What living conductors do about the dead: declare them, free their nodes, enter holders that nobody knows, and
 /// remove entries that are long out of use. See "Death" on the protocol page.
 /// </summary>
-internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock, ILogger log)
+internal sealed class Housekeeping(NodeLockOptions options, Fencing? fencing, MonotonicClock clock, ILogger log)
 {
     private const int SweepBatch = 500;
     private const int RenewalsBeforeJudging = 3;
@@ -50,6 +50,7 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
 
         IReadOnlyList<string> dead = connection.DeclareDead(registration.Holder, StoreClockAtMost());
         foreach (string holder in dead) log.DeclaredOtherDead(holder);
+        if (fencing is not null) fencing.Fence(registration, connection.ClaimForFence(registration.Holder));
 
         bool roundIsDue = lastRound is null || clock.Now - lastRound >= options.LeaseDuration;
         sweepIsDue |= dead.Count > 0 || roundIsDue;
@@ -95,7 +96,7 @@ internal sealed class Housekeeping(NodeLockOptions options, MonotonicClock clock
         {
             if (strangersSince.TryAdd(stranger, clock.Now)) continue;
             if (clock.Now - strangersSince[stranger] < options.LeaseDuration) continue;
-            connection.Bury(stranger, requiresFence: false);
+            connection.Bury(stranger, requiresFence: fencing is not null);
             strangersSince.Remove(stranger);
             log.Buried(stranger);
         }

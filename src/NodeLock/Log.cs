@@ -55,6 +55,29 @@ internal static partial class Log
         + "turned away after one attempt.")]
     public static partial void TooManyWaiters(this ILogger log, int maxWaiters);
 
+    [LoggerMessage(12, LogLevel.Debug, "Upgraded node {NodeId} for \"{Purpose}\", fencing token {FencingToken}.")]
+    public static partial void Upgraded(this ILogger log, NodeId nodeId, string purpose, long fencingToken);
+
+    [LoggerMessage(13, LogLevel.Debug, "Downgraded node {NodeId}, held for \"{Purpose}\", fencing token "
+        + "{FencingToken}.")]
+    public static partial void Downgraded(this ILogger log, NodeId nodeId, string purpose, long fencingToken);
+
+    [LoggerMessage(14, LogLevel.Warning, "The work on node {NodeId} for \"{Purpose}\", fencing token {FencingToken}, "
+        + "failed; its node is released.")]
+    public static partial void WorkFailed(this ILogger log, Exception exception, NodeId nodeId, string purpose,
+        long fencingToken);
+
+    [LoggerMessage(15, LogLevel.Debug, "Could not release {Count} nodes of {Holder} in one step; they are released one "
+        + "by one.")]
+    public static partial void ReleaseManyFailed(this ILogger log, Exception exception, int count, string holder);
+
+    [LoggerMessage(16, LogLevel.Warning, "Broke the reservation of node {NodeId} with fencing token {FencingToken}: "
+        + "{Reason}")]
+    public static partial void Broke(this ILogger log, NodeId nodeId, long fencingToken, string reason);
+
+    [LoggerMessage(17, LogLevel.Warning, "Broke the shared reservation of node {NodeId} by {Holder}: {Reason}")]
+    public static partial void BrokeShare(this ILogger log, NodeId nodeId, string holder, string reason);
+
     [LoggerMessage(20, LogLevel.Information, "Conductor {ConductorName} started as {Holder} at {Location}.")]
     public static partial void Started(this ILogger log, string conductorName, string holder, string location);
 
@@ -106,6 +129,30 @@ internal static partial class Log
     [LoggerMessage(43, LogLevel.Warning, "The store's clock moved by {StoreSeconds:0.0} s while {Seconds:0.0} "
         + "s passed here; nobody is declared dead until the others have had time to renew.")]
     public static partial void StoreClockJumped(this ILogger log, double storeSeconds, double seconds);
+
+    [LoggerMessage(44, LogLevel.Warning, "Fencing node {NodeId}, held for \"{Purpose}\" by {DeadHolder}, under fencing "
+        + "token {FencingToken}.")]
+    public static partial void Fencing(this ILogger log, NodeId nodeId, string purpose, long fencingToken,
+        string deadHolder);
+
+    [LoggerMessage(45, LogLevel.Warning, "Fenced node {NodeId}, held for \"{Purpose}\" by {DeadHolder}, under fencing "
+        + "token {FencingToken}; it is free.")]
+    public static partial void Fenced(this ILogger log, NodeId nodeId, string purpose, long fencingToken,
+        string deadHolder);
+
+    [LoggerMessage(46, LogLevel.Warning, "The fence of node {NodeId}, held by {DeadHolder}, failed; it is tried again, "
+        + "and the node stays locked until it succeeds.")]
+    public static partial void FenceFailed(this ILogger log, Exception exception, NodeId nodeId, string deadHolder);
+
+    [LoggerMessage(47, LogLevel.Warning, "The fence of node {NodeId}, held by {DeadHolder}, has been running for "
+        + "{Elapsed:0.0} s; the node stays locked until it succeeds.")]
+    public static partial void SlowFence(this ILogger log, NodeId nodeId, string deadHolder, double elapsed);
+
+    [LoggerMessage(48, LogLevel.Information, "All nodes of {DeadHolder} are fenced.")]
+    public static partial void FencedAll(this ILogger log, string deadHolder);
+
+    [LoggerMessage(49, LogLevel.Warning, "Could not go on fencing the nodes of {DeadHolder}; the next heartbeat does.")]
+    public static partial void FenceAllFailed(this ILogger log, Exception exception, string deadHolder);
 
     [LoggerMessage(50, LogLevel.Error, "The changed configuration is refused, and the last good one stays: "
         + "{Reason}")]

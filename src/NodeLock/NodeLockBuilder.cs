@@ -47,5 +47,21 @@ public sealed class NodeLockBuilder
             Nodes = nodes?.ToHashSet(),
         });
 
+    /// <summary>
+    /// Fences the nodes of conductors that have died before anybody else may have them. Should this conductor die, its
+    /// nodes stay taken until a living one that has a fence too has fenced each of them: register it in all.
+    /// </summary>
+    /// <typeparam name="T">The fence. It is made anew, in a scope of its own, for each node that is fenced.</typeparam>
+    /// <exception cref="InvalidOperationException">This registration has a fence already.</exception>
+    public NodeLockBuilder AddFence<T>() where T : class, INodeFence
+    {
+        if (HasFence) throw new InvalidOperationException($"{Name} has a fence already; a node is fenced by one.");
+        HasFence = true;
+        Services.AddKeyedScoped<INodeFence, T>(Key);
+        return this;
+    }
+
+    internal bool HasFence { get; private set; }
+
     internal string Name => Key is null ? "NodeLock" : $"NodeLock \"{Key}\"";
 }

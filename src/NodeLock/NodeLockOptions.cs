@@ -53,6 +53,16 @@ public sealed class NodeLockOptions
     [Range(0, int.MaxValue)]
     public int MaxWaiters { get; set; } = 1000;
 
+    /// <summary>How much spawned work may run at the same time, in this process and for this kind of node.</summary>
+    /// <value>The default is 100. From 1 to 1,000,000.</value>
+    [Range(1, 1_000_000)]
+    public int WorkerPoolSize { get; set; } = 100;
+
+    /// <summary>How many of the <see cref="WorkerPoolSize"/> are kept for work that is spawned as urgent.</summary>
+    /// <value>The default is 5. From 0, and less than <see cref="WorkerPoolSize"/>.</value>
+    [Range(0, 1_000_000)]
+    public int ReservedWorkers { get; set; } = 5;
+
     /// <summary>A node held for longer than this is warned about, once per task scope.</summary>
     /// <value>The default is 5 minutes. From 1 ms to 365 days.</value>
     [Range(typeof(TimeSpan), "00:00:00.001", "365.00:00:00")]

@@ -21,6 +21,10 @@ internal sealed class NodeLockOptionsValidator : IValidateOptions<NodeLockOption
         if (options.LeaseDuration < 3 * options.HeartbeatInterval)
             faults.AddError($"{nameof(options.LeaseDuration)} ({options.LeaseDuration}) must be at least three times "
                 + $"{nameof(options.HeartbeatInterval)} ({options.HeartbeatInterval})");
+        if (options.ReservedWorkers >= options.WorkerPoolSize)
+            faults.AddError($"{nameof(options.ReservedWorkers)} ({options.ReservedWorkers}) must be less than "
+                + $"{nameof(options.WorkerPoolSize)} ({options.WorkerPoolSize}), or there is no worker for work that is "
+                + "not urgent");
         return faults.Build();
     }
 }

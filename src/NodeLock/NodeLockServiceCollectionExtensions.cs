@@ -71,7 +71,10 @@ public static class NodeLockServiceCollectionExtensions
         LiveOptions settings = new(builder.Key ?? Options.Options.DefaultName,
             provider.GetRequiredService<IOptionsFactory<NodeLockOptions>>(),
             provider.GetServices<IOptionsChangeTokenSource<NodeLockOptions>>(), log);
-        return new TaskManager(repository, settings, provider.GetRequiredService<TimeProvider>(), log,
+        INodeFence? fence = builder.HasFence
+            ? new ScopedFence(provider.GetRequiredService<IServiceScopeFactory>(), builder.Key)
+            : null;
+        return new TaskManager(repository, fence, settings, provider.GetRequiredService<TimeProvider>(), log,
             provider.GetService<IMeterFactory>());
     }
 

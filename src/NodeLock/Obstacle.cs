@@ -22,8 +22,9 @@ internal sealed class Obstacle
     /// <summary>Whether a scope of this very process is in the way.</summary>
     public bool IsOurs { get; }
 
-    public static Obstacle HeldBy(Reservation reservation) =>
-        new(Describe(reservation.Holders[0], reservation), reservation);
+    public static Obstacle HeldBy(Reservation reservation, bool writerWaits = false) => new(
+        Describe(string.Join(", ", reservation.Holders), reservation) + (writerWaits ? ", and a writer waits" : ""),
+        reservation);
 
     public static Obstacle HeldHere(Reservation reservation) =>
         new(Describe($"this very process ({reservation.Holders[0]})", reservation), reservation, isOurs: true);
@@ -34,5 +35,7 @@ internal sealed class Obstacle
     public override string ToString() => words;
 
     private static string Describe(string who, Reservation held) => string.Create(CultureInfo.InvariantCulture,
-        $"held by {who} for \"{held.Purpose}\" since {held.ReservedAt:u}, fencing token {held.FencingToken}");
+        $"{(held.Mode == ReservationMode.Shared ? "shared" : "held")} by {who} for \"{held.Purpose}\" since "
+        + $"{held.ReservedAt:u}, fencing token {held.FencingToken}"
+        + $"{(held.State == ReservationState.WaitingForFence ? ", dead and waiting for its fence" : "")}");
 }

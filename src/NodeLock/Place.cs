@@ -1,125 +1,221 @@
 namespace NodeLock;
 
-/// <summary>One caller's place in the line at a gate.</summary>
+/// <summary>One caller's place at a gate: in line, then past it.</summary>
 internal sealed class Place
 {
     private readonly Gate gate;
-    private TaskCompletionSource? signal;
-    private bool woken;
+    private readonly WakeUp wakeUp;
     private bool left;
 
-    public Place(Gate gate, string purpose)
+    public Place(Gate gate, string purpose, ReservationMode mode)
     {
         this.gate = gate;
+        wakeUp = new WakeUp(gate.Gates.Sync);
         Purpose = purpose;
+        Mode = mode;
         Entry = new LinkedListNode<Place>(this);
     }
 
     public NodeId NodeId => gate.NodeId;
     public string Purpose { get; }
+
+    /// <summary>How the node was asked for.</summary>
+    public ReservationMode Mode { get; }
+
     public LinkedListNode<Place> Entry { get; }
 
-    /// <summary>What the scope of this place holds; null until it got the node.</summary>
+    /// <summary>Whether this is past the line: has the node, or is giving it back.</summary>
+    public bool IsInside { get; private set; }
+
+    /// <summary>What the scope of this place holds; null before it got the node and after its use has ended.</summary>
     public Holding? Holding { get; private set; }
 
     private Lock Sync => gate.Gates.Sync;
 
-    public bool IsFirst
+    /// <summary>Whether the store may be asked from here.</summary>
+    public bool MayAsk
     {
         get
         {
-            lock (Sync) return gate.First_NeedsLock == this;
+            lock (Sync) return gate.MayAsk_NeedsLock(this);
         }
     }
 
-    public bool IsAlone
+    /// <summary>Whether nobody else of this process is past the line.</summary>
+    public bool IsAloneInside
     {
         get
         {
-            lock (Sync) return gate.Length_NeedsLock == 1;
+            lock (Sync) return IsInside && gate.CountInside_NeedsLock == 1;
         }
     }
 
-    /// <summary>What is in the way of one who is not first, as far as this process knows without asking.</summary>
+    /// <summary>What is in the way of one who may not ask, as far as this process knows without asking.</summary>
     public Obstacle Obstacle
     {
         get
         {
-            lock (Sync)
-            {
-                Place? first = gate.First_NeedsLock;
-                return first?.Holding?.AsObstacle() ?? gate.Met_NeedsLock
-                    ?? Obstacle.AskedFor(first?.Purpose ?? Purpose);
-            }
+            lock (Sync) return ObstacleAt_NeedsLock(gate, Purpose, except: this);
         }
     }
 
-    /// <summary>The token to name as this conductor's own; 0 when it knows of none. Never that of a living scope: one
-    /// who holds the node is first, and only the first asks.</summary>
-    public long KnownToken(Registration registration)
+    public static Obstacle ObstacleAt_NeedsLock(Gate gate, string purpose, Place? except = null)
     {
-        lock (Sync)
-            return gate.Unused_NeedsLock is { } unused && unused.Registration == registration ? unused.FencingToken : 0;
+        Place? inside = gate.AnyInside_NeedsLock;
+        if (inside is not null && inside == except) inside = inside.Entry.Next?.Value;
+        return inside?.Holding?.AsObstacle() ?? gate.Met_NeedsLock
+            ?? Obstacle.AskedFor(gate.First_NeedsLock?.Purpose ?? purpose);
     }
 
-    /// <summary>Called by the first in line when it asks.</summary>
-    public void Asks(TimeProvider timeProvider)
-    {
-        lock (Sync) gate.AskedAt_NeedsLock = timeProvider.GetTimestamp();
-    }
-
-    /// <summary>Wakes the first in line, if it asks more rarely than one behind it would.</summary>
-    public void PromptFirst(TimeSpan interval, TimeProvider timeProvider)
+    /// <summary>
+    /// What the first in line asks of the store; null when it may not (any more). It names what this conductor has of
+    /// the node and no scope uses, or the entry that it joins; never what a living scope has to itself, since nobody may
+    /// ask beside that.
+    /// </summary>
+    public ReserveRequest? Ask(Registration registration)
     {
         lock (Sync)
         {
-            if (gate.First_NeedsLock is { Holding: null } first && gate.AskedAt_NeedsLock is { } askedAt
-                && timeProvider.GetElapsedTime(askedAt) >= interval)
+            Claim? claim = gate.Claim_NeedsLock?.Registration == registration ? gate.Claim_NeedsLock : null;
+            bool joins = gate.CountInside_NeedsLock > 0;
+            if (!gate.MayAsk_NeedsLock(this) || (joins && claim is null)) return null;
+
+            gate.AskedAt_NeedsLock = gate.Gates.TimeProvider.GetTimestamp();
+            ReserveAction action = joins ? ReserveAction.Join
+                : Mode == ReservationMode.Shared ? ReserveAction.Share : ReserveAction.Reserve;
+            return new ReserveRequest(action, NodeId, registration.Holder, claim?.FencingToken ?? 0, Purpose);
+        }
+    }
+
+    /// <summary>Wakes the first in line, if it asks more rarely than one behind it would.</summary>
+    public void PromptFirst(TimeSpan interval)
+    {
+        lock (Sync)
+        {
+            if (gate.First_NeedsLock is { } first && first != this && gate.CountInside_NeedsLock == 0
+                && gate.AskedAt_NeedsLock is { } askedAt
+                && gate.Gates.TimeProvider.GetElapsedTime(askedAt) >= interval)
                 first.Wake_NeedsLock();
         }
     }
 
-    public void Met(Obstacle obstacle)
-    {
-        lock (Sync) gate.Met_NeedsLock = obstacle;
-    }
-
-    /// <summary>Notes a reservation of this process that no scope uses (any more).</summary>
-    public void Keep(Unused unused)
+    /// <summary>Notes what was in the way, and that nothing here is this process's then.</summary>
+    public void Met(Obstacle obstacle, bool isTaken)
     {
         lock (Sync)
         {
-            Holding = null;
-            if (!left) gate.Unused_NeedsLock = unused;
+            gate.Met_NeedsLock = obstacle;
+            if (isTaken && gate.CountInside_NeedsLock == 0) gate.Claim_NeedsLock = null;
         }
     }
 
-    public void Hold(Holding holding)
+    /// <summary>Notes a reservation of this process that no scope uses.</summary>
+    public void Keep(Claim claim)
     {
         lock (Sync)
         {
-            Holding = holding;
-            gate.Unused_NeedsLock = null;
-            gate.Met_NeedsLock = null;
+            if (!left && gate.CountInside_NeedsLock == (IsInside ? 1 : 0)) gate.Claim_NeedsLock = claim;
+        }
+    }
+
+    /// <summary>What the first in line finds here that no scope uses; null when there is nothing. It is forgotten
+    /// here.</summary>
+    public Claim? TakeUnused()
+    {
+        lock (Sync)
+        {
+            if (left || gate.First_NeedsLock != this || gate.CountInside_NeedsLock > 0) return null;
+            Claim? unused = gate.Claim_NeedsLock;
+            gate.Claim_NeedsLock = null;
+            return unused;
         }
     }
 
     /// <summary>
-    /// Leaves the line, handing an unused reservation to the next in it. False when there is one and nobody to hand it
-    /// to: the caller stays first until it has given it back, and then calls <see cref="Leave"/>.
+    /// Goes past the line with what was granted. False for one who was to join others, when what they share is being
+    /// given back or turned exclusive since it asked: the answer is out of date then.
     /// </summary>
-    public bool TryLeave(out Unused? unused)
+    public bool TryHold(Holding holding, ReserveAction action)
     {
         lock (Sync)
         {
-            unused = !left && gate.First_NeedsLock == this && gate.Length_NeedsLock == 1 ? gate.Unused_NeedsLock : null;
+            Grant grant = holding.Grant;
+            if (left || (action == ReserveAction.Join && (gate.Changing_NeedsLock is not null
+                || gate.Claim_NeedsLock?.FencingToken != grant.FencingToken)))
+                return false;
+
+            Holding = holding;
+            IsInside = true;
+            gate.Claim_NeedsLock = new Claim(holding.Registration, grant.FencingToken, grant.Mode);
+            gate.Met_NeedsLock = null;
+            gate.Enter_NeedsLock(this);
+            return true;
+        }
+    }
+
+    /// <summary>The use of the scope is over; what it used is to be handed on or given back.</summary>
+    public void EndUse()
+    {
+        lock (Sync) Holding = null;
+    }
+
+    /// <summary>Begins a change of mode, or goes on with one. False when another one inside is about one.</summary>
+    public bool TryBeginChange()
+    {
+        lock (Sync)
+        {
+            if (left || (gate.Changing_NeedsLock is { } other && other != this)) return false;
+            gate.Changing_NeedsLock = this;
+            return true;
+        }
+    }
+
+    /// <summary>Notes what the change has made of the reservation.</summary>
+    public void Change(Claim claim)
+    {
+        lock (Sync)
+        {
+            if (!left) gate.Claim_NeedsLock = claim;
+        }
+    }
+
+    public void EndChange()
+    {
+        lock (Sync)
+        {
+            if (gate.Changing_NeedsLock != this) return;
+            gate.Changing_NeedsLock = null;
+            if (gate.IsShared_NeedsLock) gate.First_NeedsLock?.Wake_NeedsLock();
+        }
+    }
+
+    /// <summary>
+    /// Leaves, handing what is unused to the first in line. False when there is something and nobody to hand it to: the
+    /// caller stays until it has given that back, and then calls <see cref="Leave"/>.
+    /// </summary>
+    public bool TryLeave(out Claim? unused)
+    {
+        lock (Sync)
+        {
+            unused = !left && gate.WouldLeaveUnused_NeedsLock(this) ? gate.Claim_NeedsLock : null;
             if (unused is null) Remove_NeedsLock();
+            else gate.Changing_NeedsLock = this;
             return unused is null;
         }
     }
 
-    /// <summary>Leaves the line whatever is left there: a reservation that could not be given back is named by the next
-    /// in line, or given back by the heartbeat.</summary>
+    /// <summary>Leaves; what was given back is not named again.</summary>
+    public void LeaveReleased(Claim released)
+    {
+        lock (Sync)
+        {
+            if (!left && gate.Claim_NeedsLock == released) gate.Claim_NeedsLock = null;
+            Remove_NeedsLock();
+        }
+    }
+
+    /// <summary>Leaves whatever is left here: a reservation that could not be given back is named by the next in line,
+    /// or given back by the heartbeat.</summary>
     public void Leave()
     {
         lock (Sync) Remove_NeedsLock();
@@ -129,34 +225,12 @@ internal sealed class Place
     {
         if (left) return;
         left = true;
+        Holding = null;
         gate.Remove_NeedsLock(this);
     }
 
-    /// <summary>Waits until this place is woken or the time is over; ends early, without an exception, when
-    /// cancelled.</summary>
-    /// <returns>Whether it was woken.</returns>
-    public async ValueTask<bool> WaitAsync(TimeSpan time, TimeProvider timeProvider, CancellationToken cancellation)
-    {
-        Task wake;
-        lock (Sync)
-        {
-            if (!woken) signal = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            wake = woken ? Task.CompletedTask : signal!.Task;
-        }
+    public ValueTask<bool> WaitAsync(TimeSpan time, CancellationToken cancellation) =>
+        wakeUp.WaitAsync(time, gate.Gates.TimeProvider, cancellation);
 
-        await wake.WaitAsync(time, timeProvider, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        lock (Sync)
-        {
-            bool result = woken;
-            woken = false;
-            signal = null;
-            return result;
-        }
-    }
-
-    public void Wake_NeedsLock()
-    {
-        woken = true;
-        signal?.TrySetResult();
-    }
+    public void Wake_NeedsLock() => wakeUp.Wake_NeedsLock();
 }

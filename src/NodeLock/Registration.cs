@@ -9,7 +9,8 @@ namespace NodeLock;
 internal sealed class Registration(string holder, TimeSpan lease, MonotonicClock clock)
 {
     private readonly Lock sync = new();
-    private readonly Dictionary<NodeId, Holding> holdings = [];
+    private readonly HashSet<Holding> holdings = [];
+    private CancellationTokenSource? trust;
     private long closesAt = TrustWindow.Closed.ClosesAt.Ticks;
     private bool ended;
 
@@ -46,23 +47,40 @@ internal sealed class Registration(string holder, TimeSpan lease, MonotonicClock
         lock (sync)
         {
             if (!IsTrusted) return false;
-            holdings.Add(holding.NodeId, holding);
+            holdings.Add(holding);
             return true;
         }
     }
 
-    public void Drop(Holding holding)
+    /// <summary>Lets a holding be believed with another grant; false when it is lost.</summary>
+    public bool TryChange(Holding holding, Grant grant)
     {
         lock (sync)
         {
-            if (holdings.TryGetValue(holding.NodeId, out Holding? held) && held == holding)
-                holdings.Remove(holding.NodeId);
+            if (!IsTrusted || !holdings.Contains(holding)) return false;
+            holding.Grant = grant;
+            return true;
         }
+    }
+
+    /// <summary>False when it was lost before.</summary>
+    public bool Drop(Holding holding)
+    {
+        lock (sync) return holdings.Remove(holding);
     }
 
     public Holding[] Holdings()
     {
-        lock (sync) return [.. holdings.Values];
+        lock (sync) return [.. holdings];
+    }
+
+    /// <summary>Fires when the window closes: for work that is done in the conductor's own name.</summary>
+    public CancellationToken Trust
+    {
+        get
+        {
+            lock (sync) return IsTrusted ? (trust ??= new CancellationTokenSource()).Token : new(canceled: true);
+        }
     }
 
     /// <summary>
@@ -71,26 +89,26 @@ internal sealed class Registration(string holder, TimeSpan lease, MonotonicClock
     /// must not say otherwise later.
     /// </summary>
     /// <returns>What is lost by that.</returns>
-    public Holding[] Renewed(TimeSpan sentAt)
+    public Loss Renewed(TimeSpan sentAt)
     {
         lock (sync)
         {
-            if (ended) return [];
-            Holding[] lost = IsTrusted ? [] : TakeAll_NeedsLock();
+            if (ended) return Loss.None;
+            Loss lost = IsTrusted ? Loss.None : TakeAll_NeedsLock();
             long opened = TrustWindow.OpenedBy(sentAt, lease).ClosesAt.Ticks;
             Volatile.Write(ref closesAt, Math.Max(closesAt, opened));
             return lost;
         }
     }
 
-    public Holding[] LoseIfClosed()
+    public Loss LoseIfClosed()
     {
-        lock (sync) return IsTrusted ? [] : TakeAll_NeedsLock();
+        lock (sync) return IsTrusted ? Loss.None : TakeAll_NeedsLock();
     }
 
     /// <summary>Closes the window for good.</summary>
     /// <returns>What is lost by that.</returns>
-    public Holding[] End(bool declaredDead)
+    public Loss End(bool declaredDead)
     {
         lock (sync)
         {
@@ -104,13 +122,14 @@ internal sealed class Registration(string holder, TimeSpan lease, MonotonicClock
     /// Closes the window for good, unless something is held. Before the conductor leaves: its nodes are given away from
     /// then on, and a reserve that is still on its way may be granted all the same. None of those is believed.
     /// </summary>
-    public bool TryEndIdle()
+    /// <returns>What ends by that; null where something is held.</returns>
+    public Loss? EndIdle()
     {
         lock (sync)
         {
-            if (holdings.Count > 0) return false;
+            if (holdings.Count > 0) return null;
             Close_NeedsLock();
-            return true;
+            return TakeAll_NeedsLock();
         }
     }
 
@@ -120,10 +139,19 @@ internal sealed class Registration(string holder, TimeSpan lease, MonotonicClock
         Volatile.Write(ref closesAt, TrustWindow.Closed.ClosesAt.Ticks);
     }
 
-    private Holding[] TakeAll_NeedsLock()
+    private Loss TakeAll_NeedsLock()
     {
-        Holding[] all = [.. holdings.Values];
+        Loss all = new([.. holdings], trust);
         holdings.Clear();
+        trust = null;
         return all;
     }
+}
+
+/// <summary>What ends when the trust window closes.</summary>
+/// <param name="Holdings">The scopes that are lost.</param>
+/// <param name="Trust">The work in the conductor's own name that is to stop, if there is any.</param>
+internal sealed record Loss(IReadOnlyList<Holding> Holdings, CancellationTokenSource? Trust)
+{
+    public static Loss None { get; } = new([], null);
 }

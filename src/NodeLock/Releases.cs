@@ -15,28 +15,46 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
 
     public ValueTask EndAsync(Holding holding)
     {
-        if (!Keep(holding)) return default;
+        holding.Place.EndUse();
         Task ending = EndTurnAsync(holding.Place);
         if (ending.IsCompletedSuccessfully) return default;
         background.Own(ending, $"releasing node {holding.NodeId}");
         return new ValueTask(WaitAsync(ending, settings.Current.ReleaseTimeout));
     }
 
+    /// <summary>The same for several: those that nobody here waits for go back in one statement.</summary>
+    public ValueTask EndAllAsync(IReadOnlyCollection<Holding> holdings)
+    {
+        foreach (Holding holding in holdings) holding.Place.EndUse();
+        Task ending = EndTurnsAsync([.. holdings.Select(h => h.Place)]);
+        background.Own(ending, "releasing several nodes");
+        return new ValueTask(WaitAsync(ending, settings.Current.ReleaseTimeout));
+    }
+
     /// <summary>The same, blocking; what fails is tried again in the background.</summary>
     public void End(Holding holding)
     {
-        if (!Keep(holding) || holding.Place.TryLeave(out _)) return;
+        Place place = holding.Place;
+        place.EndUse();
+        if (place.TryLeave(out Claim? unused)) return;
         try
         {
-            repository.Release(holding.Registration.Holder, holding.HeldNode, settings.Current.ReleaseTimeout);
-            log.Released(holding.NodeId, holding.Purpose, holding.FencingToken);
-            holding.Place.Leave();
+            if (unused!.Registration.IsDeclaredDead)
+            {
+                place.Leave();
+                return;
+            }
+
+            repository.Release(unused.Registration.Holder, unused.HeldNode(place.NodeId),
+                settings.Current.ReleaseTimeout);
+            log.Released(place.NodeId, place.Purpose, unused.FencingToken);
+            place.LeaveReleased(unused);
         }
         // A dispose does not throw.
         catch (Exception e)
         {
-            log.ReleaseFailed(e, holding.NodeId, holding.Purpose, holding.FencingToken);
-            background.Own(EndTurnAsync(holding.Place), $"releasing node {holding.NodeId}");
+            log.ReleaseFailed(e, place.NodeId, place.Purpose, unused!.FencingToken);
+            background.Own(EndTurnAsync(place), $"releasing node {place.NodeId}");
         }
     }
 
@@ -46,13 +64,19 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
     {
         long began = timeProvider.GetTimestamp();
         TimeSpan limit = settings.Current.ReleaseTimeout;
-        for (TimeSpan pause = FirstPause; !place.TryLeave(out Unused? unused); pause = Longer(pause))
+        for (TimeSpan pause = FirstPause; !place.TryLeave(out Claim? unused); pause = Longer(pause))
         {
-            bool released = await TryReleaseAsync(place, unused!, limit).ConfigureAwait(false);
+            // The node of a dead conductor is the store's to give away.
             bool isDead = unused!.Registration.IsDeclaredDead;
-            if (released || isDead || timeProvider.GetElapsedTime(began) >= limit)
+            if (!isDead && await TryReleaseAsync(place, unused, limit).ConfigureAwait(false))
             {
-                if (!released && !isDead) log.ReleasePutOff(place.NodeId, place.Purpose, unused.FencingToken);
+                place.LeaveReleased(unused);
+                return;
+            }
+
+            if (isDead || timeProvider.GetElapsedTime(began) >= limit)
+            {
+                if (!isDead) log.ReleasePutOff(place.NodeId, place.Purpose, unused.FencingToken);
                 place.Leave();
                 return;
             }
@@ -61,12 +85,56 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         }
     }
 
-    private async ValueTask<bool> TryReleaseAsync(Place place, Unused unused, TimeSpan limit)
+    /// <summary>Gives back what a place that goes on waiting must not keep. What fails is named by the next who asks.
+    /// </summary>
+    public async ValueTask GiveBackUnusedAsync(Place place)
+    {
+        if (place.TakeUnused() is not { } unused) return;
+        if (!await TryReleaseAsync(place, unused, settings.Current.ReleaseTimeout).ConfigureAwait(false))
+            place.Keep(unused);
+    }
+
+    public async Task EndTurnsAsync(IReadOnlyList<Place> places)
+    {
+        List<(Place Place, Claim Claim)> unused = [];
+        foreach (Place place in places)
+            if (!place.TryLeave(out Claim? claim)) unused.Add((place, claim!));
+
+        foreach (IGrouping<Registration, (Place Place, Claim Claim)> group in unused.GroupBy(u => u.Claim.Registration))
+            await TryReleaseManyAsync(group.Key, [.. group]).ConfigureAwait(false);
+
+        // What is left was in somebody's hand, or the statement failed: each by itself, as a single release.
+        await Task.WhenAll(places.Select(EndTurnAsync)).ConfigureAwait(false);
+    }
+
+    private async Task TryReleaseManyAsync(Registration registration, (Place Place, Claim Claim)[] unused)
+    {
+        Dictionary<HeldNode, (Place Place, Claim Claim)> byNode =
+            unused.ToDictionary(u => u.Claim.HeldNode(u.Place.NodeId));
+        try
+        {
+            IReadOnlyList<HeldNode> released = await repository.ReleaseManyAsync(registration.Holder, [.. byNode.Keys],
+                settings.Current.ReleaseTimeout).ConfigureAwait(false);
+            foreach (HeldNode node in released)
+            {
+                (Place place, Claim claim) = byNode[node];
+                log.Released(place.NodeId, place.Purpose, claim.FencingToken);
+                place.LeaveReleased(claim);
+            }
+        }
+        // As with a single release: repeated, one by one.
+        catch (Exception e)
+        {
+            log.ReleaseManyFailed(e, unused.Length, registration.Holder);
+        }
+    }
+
+    private async ValueTask<bool> TryReleaseAsync(Place place, Claim unused, TimeSpan limit)
     {
         try
         {
-            await repository.ReleaseAsync(unused.Registration.Holder, new HeldNode(place.NodeId, unused.FencingToken),
-                limit).ConfigureAwait(false);
+            await repository.ReleaseAsync(unused.Registration.Holder, unused.HeldNode(place.NodeId), limit)
+                .ConfigureAwait(false);
             log.Released(place.NodeId, place.Purpose, unused.FencingToken);
             return true;
         }
@@ -76,20 +144,6 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
             log.ReleaseFailed(e, place.NodeId, place.Purpose, unused.FencingToken);
             return false;
         }
-    }
-
-    /// <summary>False when there is nothing to give back: the node of a dead conductor is the store's to give
-    /// away.</summary>
-    private static bool Keep(Holding holding)
-    {
-        if (!holding.Registration.IsDeclaredDead)
-        {
-            holding.Place.Keep(new Unused(holding.Registration, holding.FencingToken));
-            return true;
-        }
-
-        holding.Place.Leave();
-        return false;
     }
 
     /// <summary>Short enough for one who joins the line meanwhile, and is served when it is over.</summary>

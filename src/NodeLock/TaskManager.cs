@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -14,46 +13,50 @@ namespace NodeLock;
 /// the host, or else on first use, and ends with the host or on dispose.
 /// </remarks>
 /// <threadsafety>All members may be used at the same time from any thread.</threadsafety>
-public sealed class TaskManager : IAsyncDisposable, IDisposable
+public sealed partial class TaskManager : IAsyncDisposable, IDisposable
 {
     private readonly INodeLockRepository repository;
     private readonly LiveOptions settings;
     private readonly TimeProvider timeProvider;
     private readonly ILogger log;
-    private readonly Telemetry telemetry;
     private readonly BackgroundWork background;
-    private readonly Gates gates = new();
-    private readonly Waiters waiters;
+    private readonly Gates gates;
+    private readonly Acquires acquires;
     private readonly Conductor conductor;
     private readonly Releases releases;
+    private readonly Scopes scopes;
 
     /// <summary>Makes a task manager without a container. Dispose it when the process ends.</summary>
     /// <param name="repository">Where the reservations are kept.</param>
     /// <param name="options">The settings; null for the defaults. They are not read again.</param>
     /// <param name="timeProvider">The clock of waits; null for the system's.</param>
     /// <param name="loggerFactory">Where the log goes; null for nowhere.</param>
+    /// <param name="fence">What makes sure that a dead conductor no longer acts on its nodes; null for none.</param>
     /// <exception cref="Microsoft.Extensions.Options.OptionsValidationException">A setting is out of bounds, or two
     /// contradict each other.</exception>
     public TaskManager(INodeLockRepository repository, NodeLockOptions? options = null,
-        TimeProvider? timeProvider = null, ILoggerFactory? loggerFactory = null)
-        : this(repository, new LiveOptions(options ?? new NodeLockOptions()), timeProvider ?? TimeProvider.System,
-            LogOf(loggerFactory), meters: null)
+        TimeProvider? timeProvider = null, ILoggerFactory? loggerFactory = null, INodeFence? fence = null)
+        : this(repository, fence, new LiveOptions(options ?? new NodeLockOptions()),
+            timeProvider ?? TimeProvider.System, LogOf(loggerFactory), meters: null)
     {
     }
 
-    internal TaskManager(INodeLockRepository repository, LiveOptions settings, TimeProvider timeProvider, ILogger log,
-        IMeterFactory? meters)
+    internal TaskManager(INodeLockRepository repository, INodeFence? fence, LiveOptions settings,
+        TimeProvider timeProvider, ILogger log, IMeterFactory? meters)
     {
         ArgumentNullException.ThrowIfNull(repository);
         this.repository = repository;
         this.settings = settings;
         this.timeProvider = timeProvider;
         this.log = log;
-        telemetry = new Telemetry(meters, repository.Kind);
+        Telemetry telemetry = new(meters, repository.Kind);
         background = new BackgroundWork(log);
-        waiters = new Waiters(settings, telemetry, log);
-        conductor = new Conductor(repository, settings, gates, background, telemetry, timeProvider, log);
+        gates = new Gates(timeProvider);
+        acquires = new Acquires(settings, background, telemetry, timeProvider, log);
+        conductor = new Conductor(repository, fence, settings, gates, background, telemetry, timeProvider, log);
         releases = new Releases(repository, settings, background, timeProvider, log);
+        scopes = new Scopes(conductor, releases, acquires, repository, settings, background, telemetry, timeProvider,
+            log);
     }
 
     /// <summary>
@@ -70,7 +73,8 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     /// <inheritdoc cref="AcquireAsync(NodeId, AcquireOptions, CancellationToken)" path="/exception"/>
     public ValueTask<TaskScope> AcquireAsync(NodeId nodeId, string purpose,
         CancellationToken cancellationToken = default) =>
-        AcquireAsync(NodeOf(nodeId), Text.Purpose(purpose, nameof(purpose)), retry: null, cancellationToken);
+        AcquireAsync(NodeOf(nodeId), Text.Purpose(purpose, nameof(purpose)), ReservationMode.Exclusive, retry: null,
+            cancellationToken);
 
     /// <summary>Reserves a node, asking again while it is locked as the options say.</summary>
     /// <param name="nodeId">The node.</param>
@@ -96,9 +100,8 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(options);
-        RefuseUnknown(options.Mode);
-        return AcquireAsync(NodeOf(nodeId), Text.Purpose(options.Purpose, nameof(options)), options.Retry,
-            cancellationToken);
+        return AcquireAsync(NodeOf(nodeId), Text.Purpose(options.Purpose, nameof(options)), Known(options.Mode),
+            options.Retry, cancellationToken);
     }
 
     /// <summary>
@@ -127,92 +130,29 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     public async ValueTask<TaskScope?> TryAcquireAsync(NodeId nodeId, string purpose,
         ReservationMode mode = ReservationMode.Exclusive, CancellationToken cancellationToken = default)
     {
-        RefuseUnknown(mode);
         NodeId node = NodeOf(nodeId);
         Text.Purpose(purpose, nameof(purpose));
+        Known(mode);
         cancellationToken.ThrowIfCancellationRequested();
         conductor.ThrowIfStopping();
 
-        return gates.TryEnter(node, purpose) is { } place
-            ? await RunAsync(Begin(place, settings.Current, LockRetry.None), cancellationToken).ConfigureAwait(false)
+        return gates.TryEnter(node, purpose, mode) is { } place
+            ? await acquires.TryAsync(NameOf(mode), Ask(place), LockRetry.None, cancellationToken).ConfigureAwait(false)
             : null;
     }
 
-    private async ValueTask<TaskScope> AcquireAsync(NodeId node, string purpose, LockRetry? retry,
-        CancellationToken cancellationToken)
+    private async ValueTask<TaskScope> AcquireAsync(NodeId node, string purpose, ReservationMode mode,
+        LockRetry? retry, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         conductor.ThrowIfStopping();
 
-        NodeLockOptions current = settings.Current;
-        retry ??= new LockRetry(current.NodeLockedRetryAttempts, current.NodeLockedRetryInterval);
-        AcquireRetry acquire = Begin(gates.Enter(node, purpose), current, retry);
-        return await RunAsync(acquire, cancellationToken).ConfigureAwait(false) ?? throw acquire.Locked();
+        Acquisition acquisition = Ask(gates.Enter(node, purpose, mode));
+        return await acquires.GetAsync(NameOf(mode), acquisition, retry, cancellationToken).ConfigureAwait(false);
     }
 
-    private AcquireRetry Begin(Place place, NodeLockOptions current, LockRetry retry) => new(
-        new Acquisition(this, conductor, releases, repository, current, place, timeProvider, log),
-        retry, waiters, timeProvider, log);
-
-    private async ValueTask<TaskScope?> RunAsync(AcquireRetry acquire, CancellationToken cancellationToken)
-    {
-        Acquisition acquisition = acquire.Acquisition;
-        Activity? activity = null;
-        string outcome = "failed";
-        TaskScope? scope = null;
-        try
-        {
-            activity = Telemetry.StartAcquire(acquisition.Place.NodeId, acquisition.Place.Purpose, repository.Kind);
-            scope = await acquire.ExecuteAsync(cancellationToken).ConfigureAwait(false);
-            outcome = scope is null ? "locked" : "acquired";
-            return scope;
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-        {
-            outcome = "cancelled";
-            throw;
-        }
-        catch (Exception e)
-        {
-            activity?.SetStatus(ActivityStatusCode.Error, e.Message);
-            throw;
-        }
-        finally
-        {
-            if (scope is null)
-                background.Own(acquisition.GiveUpAsync(), $"giving up on node {acquisition.Place.NodeId}");
-            telemetry.Acquired(outcome, acquire.Elapsed, acquire.Attempts);
-            activity?.SetTag("nodelock.outcome", outcome).SetTag("nodelock.attempts", acquire.Attempts)
-                .SetTag("nodelock.token", scope?.FencingToken);
-            Telemetry.Stop(activity);
-        }
-    }
-
-    /// <summary>Who holds a node, why and since when; null when it is free.</summary>
-    /// <param name="nodeId">The node.</param>
-    /// <param name="cancellationToken">Ends the query.</param>
-    /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type.</exception>
-    /// <exception cref="NodeNotFoundException">There is no such node, and the store knows which nodes
-    /// exist.</exception>
-    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is
-    /// missing.</exception>
-    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
-    /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed, or did not answer
-    /// within 30 seconds.</exception>
-    public async ValueTask<Reservation?> GetReservationAsync(NodeId nodeId,
-        CancellationToken cancellationToken = default) =>
-        await repository.FindAsync(NodeOf(nodeId), cancellationToken).ConfigureAwait(false);
-
-    /// <summary>All reservations of this kind of node, by whichever conductor, in the order of their ids.</summary>
-    /// <param name="cancellationToken">Ends the query.</param>
-    /// <exception cref="InvalidOperationException">The store is not set up; the message says what is
-    /// missing.</exception>
-    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
-    /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed, or did not answer
-    /// within 30 seconds.</exception>
-    public async ValueTask<IReadOnlyList<Reservation>> ListReservationsAsync(
-        CancellationToken cancellationToken = default) =>
-        await repository.ListAsync(cancellationToken).ConfigureAwait(false);
+    private Acquisition Ask(Place place) =>
+        new(scopes, conductor, releases, gates, repository, settings.Current, place, timeProvider, log);
 
     /// <summary>
     /// Ends the conductor. Waiters are sent away with <see cref="ConductorStoppingException"/>; what is held still is
@@ -242,67 +182,11 @@ public sealed class TaskManager : IAsyncDisposable, IDisposable
     /// <summary>Waits until nothing is held any more, or the host's time is over.</summary>
     internal Task DrainAsync(CancellationToken hostsTime) => conductor.DrainAsync(hostsTime);
 
-    internal TaskScope Granted(Holding holding, string? takenOverFrom)
-    {
-        telemetry.Held();
-        log.Reserved(holding.NodeId, holding.Purpose, holding.FencingToken);
-        if (takenOverFrom is not null)
-        {
-            telemetry.TookOver();
-            log.TookOver(holding.NodeId, holding.Purpose, holding.FencingToken, takenOverFrom);
-        }
+    private static ReservationMode Known(ReservationMode mode) => Enum.IsDefined(mode)
+        ? mode
+        : throw new ArgumentOutOfRangeException(nameof(mode), mode, "There is no such mode.");
 
-        return new TaskScope(this, holding);
-    }
-
-    internal void EnsureHeld(Holding holding)
-    {
-        if (!holding.IsLost && holding.Registration.IsTrusted) return;
-        // Whoever was told once that it lost the node is never told otherwise.
-        conductor.Lose([holding], Conductor.NotRenewed);
-        throw new ReservationLostException(holding.NodeId, holding.Purpose, holding.FencingToken,
-            holding.Registration.Holder, holding.LostBecause ?? Conductor.NotRenewed);
-    }
-
-    internal ReservationGuard Guard(Holding holding) => new(repository, holding.Registration.Holder, holding.HeldNode,
-        settings.Current.LeaseDuration, reason =>
-        {
-            conductor.Lose([holding], reason);
-            return new ReservationLostException(holding.NodeId, holding.Purpose, holding.FencingToken,
-                holding.Registration.Holder, reason);
-        });
-
-    internal void ReportDropped(Holding holding) =>
-        log.Dropped(holding.NodeId, holding.Purpose, holding.FencingToken);
-
-    internal ValueTask EndAsync(Holding holding)
-    {
-        EndUse(holding);
-        ValueTask released = releases.EndAsync(holding);
-        // Only now: a conductor that waits for the last use to end waits then for its release, which is under way.
-        conductor.UseEnded();
-        return released;
-    }
-
-    internal void End(Holding holding)
-    {
-        EndUse(holding);
-        releases.End(holding);
-        conductor.UseEnded();
-    }
-
-    private static void RefuseUnknown(ReservationMode mode)
-    {
-        if (mode != ReservationMode.Exclusive)
-            throw new ArgumentOutOfRangeException(nameof(mode), mode, "There is no such mode.");
-    }
+    private static string NameOf(ReservationMode mode) => mode == ReservationMode.Shared ? "share" : "acquire";
 
     private NodeId NodeOf(NodeId nodeId) => repository.Spell(nodeId.OrRefuseDefault(nameof(nodeId)));
-
-    private void EndUse(Holding holding)
-    {
-        holding.EndUse();
-        holding.Registration.Drop(holding);
-        telemetry.HoldEnded(conductor.Clock.Now - holding.HeldSince);
-    }
 }

@@ -21,13 +21,13 @@ namespace NodeLock;
 /// <threadsafety>All members may be used at the same time from any thread.</threadsafety>
 public sealed class TaskScope : IAsyncDisposable, IDisposable
 {
-    private readonly TaskManager manager;
+    private readonly Scopes scopes;
     private readonly Holding holding;
-    private int disposed;
+    private readonly ScopeUse use = new();
 
-    internal TaskScope(TaskManager manager, Holding holding)
+    internal TaskScope(Scopes scopes, Holding holding)
     {
-        this.manager = manager;
+        this.scopes = scopes;
         this.holding = holding;
     }
 
@@ -35,25 +35,26 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
     /// <summary>Reports a scope that nobody disposed. It does not release: the body may still be running.</summary>
     ~TaskScope()
     {
-        if (Volatile.Read(ref disposed) == 0) manager.ReportDropped(holding);
+        if (!use.IsOver) scopes.ReportDropped(holding);
     }
 #pragma warning restore MA0055
 
     /// <summary>The node.</summary>
     public NodeId NodeId => holding.NodeId;
 
-    /// <summary>How it is taken.</summary>
+    /// <summary>How it is taken now.</summary>
     public ReservationMode Mode => holding.Mode;
 
-    /// <summary>What it was acquired for.</summary>
+    /// <summary>What it was acquired for, or upgraded for since.</summary>
     public string Purpose => holding.Purpose;
 
     /// <summary>The token of this reservation. Every later reservation of any node has a greater one, so a store that
-    /// remembers the greatest it has seen can refuse a holder that does not know it is late.</summary>
+    /// remembers the greatest it has seen can refuse a holder that does not know it is late. An upgrade and a downgrade
+    /// give another.</summary>
     public long FencingToken => holding.FencingToken;
 
-    /// <summary>Since when the node is reserved, by the store's clock.</summary>
-    public DateTimeOffset ReservedAt => holding.ReservedAt;
+    /// <summary>Since when the node is reserved in this mode, by the store's clock.</summary>
+    public DateTimeOffset ReservedAt => holding.Grant.ReservedAt;
 
     /// <summary>
     /// Fires when the reservation is lost, before anybody else can have the node, and not on dispose. Stays readable
@@ -61,43 +62,187 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
     /// </summary>
     public CancellationToken Lost => holding.LostToken;
 
+    internal Holding Holding => holding;
+
     /// <summary>Throws unless this process may still believe that it holds the node, judged at the call.</summary>
     /// <exception cref="ReservationLostException">It may not.</exception>
-    /// <exception cref="ObjectDisposedException">The scope is disposed.</exception>
+    /// <exception cref="ObjectDisposedException">The scope is disposed, or its work was spawned.</exception>
     public void EnsureHeld()
     {
-        ObjectDisposedException.ThrowIf(Volatile.Read(ref disposed) != 0, this);
-        manager.EnsureHeld(holding);
+        ThrowIfSpent();
+        scopes.EnsureHeld(holding);
     }
 
-    /// <summary>What a store needs to judge in a transaction of the caller whether this scope still has its node.</summary>
-    /// <exception cref="ReservationLostException">It has not, as this process knows already.</exception>
+    /// <summary>The same, and throws unless the node is taken exclusively.</summary>
     /// <exception cref="InvalidOperationException">It is shared.</exception>
-    /// <exception cref="ObjectDisposedException">The scope is disposed.</exception>
-    [Experimental(INodeLockRepository.DiagnosticId)]
-    public ReservationGuard Guard()
+    /// <inheritdoc cref="EnsureHeld" path="/exception"/>
+    public void EnsureExclusive()
     {
         EnsureHeld();
-        return manager.Guard(holding);
+        if (Mode != ReservationMode.Exclusive)
+            throw new InvalidOperationException($"Node {NodeId} is only shared, for \"{Purpose}\", and what is about to "
+                + $"be done needs it exclusively. Call {nameof(UpgradeAsync)} before.");
     }
 
     /// <summary>
-    /// Lets a transaction of the caller release the node. If it returns, this scope is spent; if it throws, nothing has
-    /// changed.
+    /// Turns a shared scope into an exclusive one, with no gap in which anybody else could write. It waits for others
+    /// who share the node, and fails at once where another writer waits, so that two never wait for each other. Whatever
+    /// it throws but a loss, the scope stays shared and usable, its purpose unchanged. An exclusive scope stays as it is.
     /// </summary>
+    /// <param name="purpose">Why the node is written, 1 to 500 characters; null for the purpose it has.</param>
+    /// <param name="retry">How often to ask while others share the node; null for the configured retry.</param>
+    /// <param name="cancellationToken">Ends the wait between two attempts. A request on its way is waited for.</param>
+    /// <exception cref="ArgumentException">The purpose is empty or too long.</exception>
+    /// <exception cref="NodeLockedException">Others share it still, or another writer waits.</exception>
+    /// <exception cref="ReservationLostException">The scope has lost the node.</exception>
+    /// <exception cref="ConductorStoppingException">The process is shutting down, so that nobody waits.</exception>
+    /// <exception cref="InvalidOperationException">Another change of this scope is under way.</exception>
+    /// <exception cref="ObjectDisposedException">The scope is disposed, or was meanwhile, or its work was
+    /// spawned.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="TimeoutException">The store did not answer within
+    /// <see cref="NodeLockOptions.HeartbeatInterval"/>.</exception>
+    /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed; the provider's own
+    /// exception.</exception>
+    public async ValueTask UpgradeAsync(string? purpose = null, LockRetry? retry = null,
+        CancellationToken cancellationToken = default)
+    {
+        if (purpose is not null) Text.Purpose(purpose, nameof(purpose));
+        cancellationToken.ThrowIfCancellationRequested();
+        using CancellationTokenSource ends = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Begin(ends);
+        try
+        {
+            scopes.EnsureHeld(holding);
+            if (Mode == ReservationMode.Shared)
+                await scopes.UpgradeAsync(holding, purpose ?? Purpose, retry, ends.Token).ConfigureAwait(false);
+        }
+        // The linked token is the scope's own; what the caller gave is what it is to see.
+        catch (OperationCanceledException) when (ends.IsCancellationRequested)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            ThrowIfSpent();
+            throw;
+        }
+        finally
+        {
+            await EndChangeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// Turns an exclusive scope into a shared one, with no gap in which anybody else could write; others may share the
+    /// node from then on. A shared scope stays as it is. From the call on the scope counts as shared, whatever it
+    /// throws; where the store did not answer, call it again.
+    /// </summary>
+    /// <param name="cancellationToken">Looked at before the request is sent; the request is waited for.</param>
+    /// <exception cref="ReservationLostException">The scope has lost the node.</exception>
+    /// <exception cref="InvalidOperationException">Another change of this scope is under way.</exception>
+    /// <exception cref="ObjectDisposedException">The scope is disposed, or its work was spawned.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="TimeoutException">The store did not answer within
+    /// <see cref="NodeLockOptions.HeartbeatInterval"/>, or a transaction has had the node's row in hand for
+    /// <see cref="NodeLockOptions.ReleaseTimeout"/>.</exception>
+    /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed; the provider's own
+    /// exception.</exception>
+    public async ValueTask DowngradeAsync(CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        Begin(null);
+        try
+        {
+            scopes.EnsureHeld(holding);
+            if (Mode == ReservationMode.Exclusive || holding.IsChanging)
+                await scopes.DowngradeAsync(holding).ConfigureAwait(false);
+        }
+        finally
+        {
+            await EndChangeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// Goes on with the node in the background: the work gets a scope of its own for the same reservation, which ends
+    /// with the work, however that ends; this one is spent. Nothing is queued.
+    /// </summary>
+    /// <param name="work">The work. Its token is the scope's <see cref="Lost"/>, which fires too when the process ends
+    /// before the work does.</param>
+    /// <param name="priority">Whether it may take one of the reserved workers.</param>
+    /// <returns>The outcome of the work. A failure is logged whether or not this is awaited.</returns>
+    /// <exception cref="NoFreeWorkerException">As much work runs as may. The scope is as it was.</exception>
+    /// <exception cref="ReservationLostException">The scope has lost the node.</exception>
+    /// <exception cref="InvalidOperationException">A change of this scope is under way.</exception>
+    /// <exception cref="ObjectDisposedException">The scope is disposed, or its work was spawned before.</exception>
+    public Task Spawn(Func<TaskScope, CancellationToken, Task> work, WorkPriority priority = WorkPriority.Normal)
+    {
+        ArgumentNullException.ThrowIfNull(work);
+        Begin(null);
+        bool hasWorker = false;
+        try
+        {
+            scopes.EnsureHeld(holding);
+            scopes.TakeWorker(holding, priority);
+            hasWorker = true;
+            TaskScope own = new(scopes, holding);
+            Task running = Task.Run(() => scopes.RunAsync(own, work));
+            _ = running.ContinueWith(static t => t.Exception, CancellationToken.None,
+                TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously,
+                TaskScheduler.Default); // seen, also where the caller does not look: it has been logged
+            // A dispose meanwhile asked for what the work does at its end.
+            use.Spend();
+            return running;
+        }
+        catch
+        {
+            if (hasWorker) scopes.LeaveWorker();
+            if (use.EndChange()) scopes.Forget(scopes.EndAsync(holding).AsTask(), $"releasing node {NodeId}");
+            throw;
+        }
+    }
+
+    /// <summary>What a store needs to judge in a transaction of the caller whether this scope still has its
+    /// node.</summary>
+    /// <exception cref="ReservationLostException">It has not, as this process knows already.</exception>
+    /// <exception cref="InvalidOperationException">It is shared.</exception>
+    /// <exception cref="ObjectDisposedException">The scope is disposed, or its work was spawned.</exception>
+    [Experimental(INodeLockRepository.DiagnosticId)]
+    public ReservationGuard Guard()
+    {
+        EnsureExclusive();
+        return scopes.Guard(holding);
+    }
+
+    /// <summary>
+    /// Lets a transaction of the caller release the node. If it returns, this scope is spent; if it throws, the scope is
+    /// as before.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">It is shared, or a change of it is under way.</exception>
     /// <inheritdoc cref="Guard" path="/exception"/>
     [Experimental(INodeLockRepository.DiagnosticId)]
     public async ValueTask<T> ReleaseInAsync<T>(Func<ReservationGuard, Task<T>> transaction)
     {
         ArgumentNullException.ThrowIfNull(transaction);
-        return await transaction(Guard()).ConfigureAwait(false);
+        Begin(null);
+        try
+        {
+            scopes.EnsureHeld(holding);
+            if (Mode != ReservationMode.Exclusive) EnsureExclusive();
+            T result = await transaction(scopes.Guard(holding)).ConfigureAwait(false);
+            use.Spend();
+            scopes.EndReleased(holding);
+            return result;
+        }
+        finally
+        {
+            await EndChangeAsync().ConfigureAwait(false);
+        }
     }
 
-    /// <summary>Releases the node.</summary>
+    /// <summary>Releases the node. A change under way is ended first.</summary>
     public ValueTask DisposeAsync()
     {
         GC.SuppressFinalize(this);
-        return Interlocked.Exchange(ref disposed, 1) == 0 ? manager.EndAsync(holding) : default;
+        return TrySpend() ? scopes.EndAsync(holding) : default;
     }
 
     /// <summary>Releases the node, blocking the calling thread but needing none of the thread pool. Prefer
@@ -105,6 +250,22 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
     public void Dispose()
     {
         GC.SuppressFinalize(this);
-        if (Interlocked.Exchange(ref disposed, 1) == 0) manager.End(holding);
+        if (TrySpend()) scopes.End(holding);
     }
+
+    /// <summary>True for the one who is to end the use.</summary>
+    internal bool TrySpend() => use.TrySpend();
+
+    private void Begin(CancellationTokenSource? change)
+    {
+        ThrowIfSpent();
+        if (use.TryBeginChange(change)) return;
+        ThrowIfSpent();
+        throw new InvalidOperationException($"Another change of the scope of node {NodeId}, for \"{Purpose}\", is under "
+            + "way: an upgrade, a downgrade or a transaction that releases it. Wait for it.");
+    }
+
+    private ValueTask EndChangeAsync() => use.EndChange() ? scopes.EndAsync(holding) : default;
+
+    private void ThrowIfSpent() => ObjectDisposedException.ThrowIf(use.IsOver, this);
 }

@@ -44,19 +44,23 @@ internal sealed class Telemetry
             + "is dead or has left.");
     }
 
-    public static Activity? StartAcquire(NodeId nodeId, string purpose, string kind)
+    /// <param name="name">What is done to the node: "acquire", "share", "upgrade", …</param>
+    /// <param name="nodeId">The node.</param>
+    /// <param name="purpose">What for.</param>
+    public Activity? Start(string name, NodeId nodeId, string purpose)
     {
-        Activity? activity = Activities.StartActivity("nodelock.acquire");
+        Activity? activity = Activities.StartActivity($"nodelock.{name}");
         activity?.SetTag("nodelock.node", nodeId.ToString()).SetTag("nodelock.purpose", purpose)
-            .SetTag("nodelock.kind", kind);
+            .SetTag(kind.Key, kind.Value);
         return activity;
     }
 
-    public void Acquired(string outcome, TimeSpan duration, int attempts) => Quietly(() =>
+    public void Acquired(string name, string outcome, TimeSpan duration, int attempts) => Quietly(() =>
     {
+        KeyValuePair<string, object?> how = new("nodelock.request", name);
         KeyValuePair<string, object?> tag = new("nodelock.outcome", outcome);
-        acquireDuration.Record(duration.TotalSeconds, kind, tag);
-        acquireAttempts.Record(attempts, kind, tag);
+        acquireDuration.Record(duration.TotalSeconds, kind, how, tag);
+        acquireAttempts.Record(attempts, kind, how, tag);
     });
 
     public void Held() => Quietly(() => held.Add(1, kind));
