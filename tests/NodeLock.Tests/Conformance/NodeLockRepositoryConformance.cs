@@ -47,20 +47,30 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     /// <summary>Called at the end of each test.</summary>
     protected virtual Task CloseAsync() => Task.CompletedTask;
 
-    private string Register(TimeSpan? lease = null)
+    private string Register(bool requiresFence = false)
     {
         string holder = $"conductor/{++conductors}";
-        Assert.True(connection.Register(new ConductorEntry(holder, "conductor", "here", 1, lease ?? Lease)));
+        Assert.True(connection.Register(new ConductorEntry(holder, "conductor", "here", 1, Lease, requiresFence)));
         return holder;
     }
 
-    private async Task<ReserveAnswer> ReserveAsync(NodeId node, string holder, long known = 0,
-        string purpose = "test") =>
-        await store.ReserveAsync(new ReserveRequest(node, holder, known, purpose), Limit);
+    /// <summary>A request; to reserve, exclusively, where the caller does not change that.</summary>
+    private static ReserveRequest Request(NodeId node, string holder, long known = 0, string purpose = "test") =>
+        new(ReserveAction.Reserve, node, holder, known, purpose);
 
-    private async Task<ReserveAnswer.Granted> GrantAsync(NodeId node, string holder, long known = 0,
-        string purpose = "test") =>
-        Assert.IsType<ReserveAnswer.Granted>(await ReserveAsync(node, holder, known, purpose));
+    private async Task<ReserveAnswer> AskAsync(ReserveRequest request) => await store.ReserveAsync(request, Limit);
+
+    private async Task<ReserveAnswer.Granted> GrantAsync(ReserveRequest request) =>
+        Assert.IsType<ReserveAnswer.Granted>(await AskAsync(request));
+
+    private async Task<ReserveAnswer.Taken> RefuseAsync(ReserveRequest request) =>
+        Assert.IsType<ReserveAnswer.Taken>(await AskAsync(request));
+
+    private Task<ReserveAnswer> ReserveAsync(NodeId node, string holder, long known = 0, string purpose = "test") =>
+        AskAsync(Request(node, holder, known, purpose));
+
+    private Task<ReserveAnswer.Granted> GrantAsync(NodeId node, string holder, long known = 0,
+        string purpose = "test") => GrantAsync(Request(node, holder, known, purpose));
 
     private async Task ReleaseAsync(NodeId node, string holder, long token) =>
         await store.ReleaseAsync(holder, new HeldNode(node, token), Limit);
@@ -72,10 +82,15 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     {
         DateTimeOffset? renewedAt = connection.Renew(holder, TimeSpan.FromMilliseconds(1));
         Assert.NotNull(renewedAt);
+        await UntilAsync(renewedAt.Value + TimeSpan.FromMilliseconds(2));
+    }
+
+    /// <summary>Waits until the store's clock has passed a moment.</summary>
+    private async Task UntilAsync(DateTimeOffset moment)
+    {
         // Any conductor's renewal tells the store's clock.
         string clock = Register();
-        for (long began = TimeProvider.System.GetTimestamp();
-            connection.Renew(clock, Lease) <= renewedAt + TimeSpan.FromMilliseconds(2);)
+        for (long began = TimeProvider.System.GetTimestamp(); connection.Renew(clock, Lease) <= moment;)
         {
             Assert.True(TimeProvider.System.GetElapsedTime(began) < Limit, "The store's clock stands still.");
             await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);
@@ -86,7 +101,8 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     private async Task KillAsync(string holder, string witness)
     {
         Assert.NotNull(connection.Renew(holder, TimeSpan.FromMilliseconds(1)));
-        for (long began = TimeProvider.System.GetTimestamp(); !connection.DeclareDead(witness, DateTimeOffset.MaxValue).Contains(holder);)
+        for (long began = TimeProvider.System.GetTimestamp();
+            !connection.DeclareDead(witness, DateTimeOffset.MaxValue).Contains(holder);)
         {
             Assert.True(TimeProvider.System.GetElapsedTime(began) < Limit, $"{holder} is not declared dead.");
             await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);
