@@ -13,6 +13,9 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
 
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
+    /// <summary>Until the next attempt of one that leaves a wish; the wish outlasts any test.</summary>
+    private static readonly TimeSpan Interval = TimeSpan.FromMinutes(5);
+
     private INodeLockRepository store = null!;
     private IConductorStore connection = null!;
     private int conductors;
@@ -58,6 +61,10 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     private static ReserveRequest Request(NodeId node, string holder, long known = 0, string purpose = "test") =>
         new(ReserveAction.Reserve, node, holder, known, purpose);
 
+    /// <summary>A request for the node of most tests.</summary>
+    private ReserveRequest To(ReserveAction action, string holder, long known = 0, string purpose = "test") =>
+        new(action, Node, holder, known, purpose);
+
     private async Task<ReserveAnswer> AskAsync(ReserveRequest request) => await store.ReserveAsync(request, Limit);
 
     private async Task<ReserveAnswer.Granted> GrantAsync(ReserveRequest request) =>
@@ -72,8 +79,16 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     private Task<ReserveAnswer.Granted> GrantAsync(NodeId node, string holder, long known = 0,
         string purpose = "test") => GrantAsync(Request(node, holder, known, purpose));
 
-    private async Task ReleaseAsync(NodeId node, string holder, long token) =>
-        await store.ReleaseAsync(holder, new HeldNode(node, token), Limit);
+    private Task<ReserveAnswer.Granted> ShareAsync(string holder, long known = 0, string purpose = "test") =>
+        GrantAsync(To(ReserveAction.Share, holder, known, purpose));
+
+    /// <summary>Has a writer refused that will ask again.</summary>
+    private async Task WishAsync(string writer) =>
+        await RefuseAsync(To(ReserveAction.Reserve, writer) with { NextAttempt = Interval });
+
+    private async Task ReleaseAsync(NodeId node, string holder, long token,
+        ReservationMode mode = ReservationMode.Exclusive) =>
+        await store.ReleaseAsync(holder, new HeldNode(node, token, mode), Limit);
 
     private async Task<Reservation?> FindAsync(NodeId node) => await store.FindAsync(node, CancellationToken.None);
 
@@ -115,4 +130,22 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
         Assert.NotNull(found);
         Assert.Equal((holder, token, purpose), (Assert.Single(found.Holders), found.FencingToken, found.Purpose));
     }
+
+    private async Task SharedByAsync(params (string Holder, long Stamp)[] entries)
+    {
+        Reservation? found = await FindAsync(Node);
+        Assert.NotNull(found);
+        Assert.Equal(ReservationMode.Shared, found.Mode);
+        Assert.Equal(entries.Select(e => e.Holder), found.Holders);
+        Assert.Equal(entries.Max(e => e.Stamp), found.FencingToken);
+        foreach ((string holder, long stamp) in entries)
+        {
+            Assert.Equal([new HeldNode(Node, stamp, ReservationMode.Shared)],
+                connection.FindReservedBy(holder).Where(h => h.NodeId == Node));
+        }
+    }
+
+    private Task HeldAsync(string holder, long token, ReservationMode mode) => mode == ReservationMode.Shared
+        ? SharedByAsync((holder, token))
+        : HeldByAsync(Node, holder, token, "test");
 }
