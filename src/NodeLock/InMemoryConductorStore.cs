@@ -7,7 +7,10 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
     {
         lock (repository.Sync)
             return repository.Conductors.TryAdd(conductor.Holder,
-                new InMemoryConductor { ExpiresAt = repository.Now + conductor.Lease });
+                new InMemoryConductor
+                {
+                    ExpiresAt = repository.Now + conductor.Lease, RequiresFence = conductor.RequiresFence,
+                });
     }
 
     public DateTimeOffset? Renew(string holder, TimeSpan lease)
@@ -23,16 +26,12 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
 
     public IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held)
     {
-        lock (repository.Sync)
-            return [.. held.Where(h => !repository.Rows.TryGetValue(h.NodeId, out InMemoryRow? row)
-                || row.Holder != holder || row.Token != h.FencingToken)];
+        lock (repository.Sync) return [.. held.Where(h => !IsKept_NeedsLock(holder, h))];
     }
 
     public IReadOnlyList<HeldNode> FindReservedBy(string holder)
     {
-        lock (repository.Sync)
-            return [.. repository.Rows.Where(r => r.Value.Holder == holder)
-                .Select(r => new HeldNode(r.Key, r.Value.Token))];
+        lock (repository.Sync) return [.. repository.Rows.Values.SelectMany(r => r.HeldBy(holder))];
     }
 
     public int Release(string holder, IReadOnlyList<HeldNode> held)
@@ -49,7 +48,8 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
             foreach ((string other, InMemoryConductor conductor) in repository.Conductors)
             {
                 if (other == holder || !conductor.IsAlive || conductor.ExpiresAt >= repository.Now) continue;
-                conductor.IsAlive = false;
+                conductor.State =
+                    conductor.RequiresFence ? InMemoryConductorState.Dead : InMemoryConductorState.Fenced;
                 dead.Add(other);
             }
 
@@ -57,40 +57,61 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
         }
     }
 
+    public IReadOnlyList<string> ClaimForFence(string fencer)
+    {
+        lock (repository.Sync)
+        {
+            if (!repository.IsTrusted_NeedsLock(fencer)) return [];
+            KeyValuePair<string, InMemoryConductor>[] claimed = [.. repository.Conductors.Where(c =>
+                c.Value.State == InMemoryConductorState.Dead
+                && (c.Value.FencedBy is not { } claimer || claimer == fencer || !IsAlive_NeedsLock(claimer)))];
+            foreach ((_, InMemoryConductor conductor) in claimed) conductor.FencedBy = fencer;
+            return [.. claimed.Select(c => c.Key)];
+        }
+    }
+
     public int Sweep(int batchSize)
     {
         lock (repository.Sync)
         {
-            List<InMemoryRow> gone = [.. repository.Rows.Values
-                .Where(r => r.Holder is not null && repository.HasEnded_NeedsLock(r.Holder)).Take(batchSize)];
-            foreach (InMemoryRow row in gone) (row.Holder, row.Token) = (null, ++repository.LastToken);
-            return gone.Count;
+            int freed = 0;
+            foreach (InMemoryRow row in repository.Rows.Values)
+            {
+                if (freed == batchSize) break;
+                if (row.Sweep()) freed++;
+            }
+
+            return freed;
         }
     }
 
     public IReadOnlyList<string> FindStrangers()
     {
         lock (repository.Sync)
-            return [.. repository.Rows.Values.Select(r => r.Holder).OfType<string>().Distinct()
+            return [.. repository.Rows.Values.SelectMany(r => r.Names).Distinct()
                 .Where(h => !repository.Conductors.ContainsKey(h))];
     }
-
-    public IReadOnlyList<string> ClaimForFence(string fencer) => [];
 
     public void Bury(string stranger, bool requiresFence)
     {
         lock (repository.Sync)
-            repository.Conductors.TryAdd(stranger,
-                new InMemoryConductor { IsAlive = false, ExpiresAt = repository.Now });
+        {
+            repository.Conductors.TryAdd(stranger, new InMemoryConductor
+            {
+                State = requiresFence ? InMemoryConductorState.Dead : InMemoryConductorState.Fenced,
+                ExpiresAt = repository.Now,
+                RequiresFence = requiresFence,
+            });
+        }
     }
 
     public int Forget(TimeSpan endedFor)
     {
         lock (repository.Sync)
         {
-            string[] old = [.. repository.Conductors.Where(c => !c.Value.IsAlive
+            string[] old = [.. repository.Conductors.Where(c => c.Value.HasEnded
                 && c.Value.ExpiresAt < repository.Now - endedFor
-                && !repository.Rows.Values.Any(r => r.Holder == c.Key)).Select(c => c.Key)];
+                && !IsNamed_NeedsLock(c.Key)).Select(c => c.Key)];
             foreach (string holder in old) repository.Conductors.Remove(holder);
             return old.Length;
         }
@@ -100,8 +121,8 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
     {
         lock (repository.Sync)
         {
-            if (repository.Rows.Values.Any(r => r.Holder == holder)) return false;
-            if (repository.Conductors.TryGetValue(holder, out InMemoryConductor? conductor)) conductor.IsAlive = false;
+            if (!IsAlive_NeedsLock(holder) || IsNamed_NeedsLock(holder)) return false;
+            repository.Conductors[holder].State = InMemoryConductorState.Left;
             return true;
         }
     }
@@ -109,4 +130,14 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
     public void Dispose()
     {
     }
+
+    // An upgrade whose reply was lost turned the entry into an exclusive reservation, which protects the node as well.
+    private bool IsKept_NeedsLock(string holder, HeldNode held) =>
+        repository.Rows.GetValueOrDefault(held.NodeId) is { } row
+        && (row.Has(holder, held) || (held.Mode == ReservationMode.Shared && row.IsHeldBy(holder)));
+
+    private bool IsAlive_NeedsLock(string holder) => repository.Conductors.GetValueOrDefault(holder)?.IsAlive == true;
+
+    private bool IsNamed_NeedsLock(string holder) =>
+        repository.Rows.Values.Any(r => r.Names.Contains(holder));
 }

@@ -13,6 +13,7 @@ namespace NodeLock;
 public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null) : INodeLockRepository
 {
     private readonly TimeProvider clock = timeProvider ?? TimeProvider.System;
+    private long lastToken;
 
     /// <summary>The nodes that exist.</summary>
     /// <value>The default is null: every node does.</value>
@@ -27,8 +28,6 @@ public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null
 
     internal DateTimeOffset Now => clock.GetUtcNow();
 
-    internal long LastToken { get; set; }
-
     string INodeLockRepository.Kind => "memory";
 
     string INodeLockRepository.Location => "memory";
@@ -39,7 +38,21 @@ public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null
 
     ValueTask<ReserveAnswer> INodeLockRepository.ReserveAsync(ReserveRequest request, TimeSpan timeLimit)
     {
-        lock (Sync) return new(Reserve_NeedsLock(request));
+        lock (Sync) return new(Refuse_NeedsLock(request) ?? RowOf_NeedsLock(request.NodeId).Answer(request));
+    }
+
+    ValueTask<IReadOnlyList<ReserveAnswer>> INodeLockRepository.ReserveManyAsync(
+        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit)
+    {
+        lock (Sync)
+        {
+            ReserveAnswer?[] refusals = [.. requests.Select(Refuse_NeedsLock)];
+            bool[] areFree = [.. requests.Select(
+                (r, i) => refusals[i] is null && RowOf_NeedsLock(r.NodeId).IsFreeFor(r))];
+            bool isWithheld = atomicity == Atomicity.AllOrNone && areFree.Contains(false);
+            return new([.. requests.Select((r, i) => refusals[i]
+                ?? (isWithheld && areFree[i] ? new ReserveAnswer.Withheld() : RowOf_NeedsLock(r.NodeId).Answer(r)))]);
+        }
     }
 
     ValueTask INodeLockRepository.ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit)
@@ -53,91 +66,91 @@ public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null
         lock (Sync) Release_NeedsLock(holder, held);
     }
 
+    ValueTask<IReadOnlyList<HeldNode>> INodeLockRepository.ReleaseManyAsync(
+        string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit)
+    {
+        lock (Sync) return new([.. held.Where(h => Release_NeedsLock(holder, h))]);
+    }
+
     ValueTask<Reservation?> INodeLockRepository.FindAsync(NodeId nodeId, CancellationToken cancellationToken)
     {
         if (Nodes?.Contains(nodeId) == false) throw new NodeNotFoundException(nodeId, "memory");
-        lock (Sync)
-            return new(Rows.TryGetValue(nodeId, out InMemoryRow? row) ? ReservationOf_NeedsLock(nodeId, row) : null);
+        lock (Sync) return new(Rows.GetValueOrDefault(nodeId)?.ToReservation());
     }
 
     ValueTask<IReadOnlyList<Reservation>> INodeLockRepository.ListAsync(CancellationToken cancellationToken)
     {
-        lock (Sync)
-            return new([.. Rows.Select(r => ReservationOf_NeedsLock(r.Key, r.Value)).OfType<Reservation>()]);
+        lock (Sync) return new([.. Rows.Values.Select(r => r.ToReservation()).OfType<Reservation>()]);
     }
 
-    ValueTask<IReadOnlyList<ReserveAnswer>> INodeLockRepository.ReserveManyAsync(
-        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit) =>
-        throw new NotSupportedException();
+    ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, long fencingToken, TimeSpan timeLimit)
+    {
+        lock (Sync) return new(Rows.GetValueOrDefault(nodeId)?.Break(fencingToken) == true);
+    }
 
-    ValueTask<IReadOnlyList<HeldNode>> INodeLockRepository.ReleaseManyAsync(
-        string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit) => throw new NotSupportedException();
+    ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, string sharer, TimeSpan timeLimit)
+    {
+        lock (Sync) return new(Rows.GetValueOrDefault(nodeId)?.Break(sharer) == true);
+    }
 
-    ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, long fencingToken, TimeSpan timeLimit) =>
-        throw new NotSupportedException();
-
-    ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, string sharer, TimeSpan timeLimit) =>
-        throw new NotSupportedException();
-
-    ValueTask<IReadOnlyList<NodeId>> INodeLockRepository.FindReservedByAsync(string deadHolder, TimeSpan timeLimit) =>
-        throw new NotSupportedException();
+    ValueTask<IReadOnlyList<NodeId>> INodeLockRepository.FindReservedByAsync(string deadHolder, TimeSpan timeLimit)
+    {
+        lock (Sync) return new([.. Rows.Where(r => r.Value.IsHeldBy(deadHolder)).Select(r => r.Key)]);
+    }
 
     ValueTask<Reservation?> INodeLockRepository.RevokeAsync(
-        NodeId nodeId, string deadHolder, string fencer, TimeSpan timeLimit) => throw new NotSupportedException();
+        NodeId nodeId, string deadHolder, string fencer, TimeSpan timeLimit)
+    {
+        lock (Sync)
+        {
+            return new(IsClaimed_NeedsLock(deadHolder, fencer) && IsTrusted_NeedsLock(fencer)
+                ? Rows.GetValueOrDefault(nodeId)?.Revoke(deadHolder)
+                : null);
+        }
+    }
 
-    ValueTask<bool> INodeLockRepository.FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
-        throw new NotSupportedException();
+    ValueTask<bool> INodeLockRepository.FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit)
+    {
+        lock (Sync)
+        {
+            if (!IsClaimed_NeedsLock(deadHolder, fencer) || !IsTrusted_NeedsLock(fencer)
+                || Rows.Values.Any(r => r.IsHeldBy(deadHolder)))
+                return new(false);
+            Conductors[deadHolder].State = InMemoryConductorState.Fenced;
+            return new(true);
+        }
+    }
 
     IConductorStore INodeLockRepository.Connect(TimeSpan timeLimit) => new InMemoryConductorStore(this);
 
-    internal bool Release_NeedsLock(string holder, HeldNode held)
+    internal bool Release_NeedsLock(string holder, HeldNode held) =>
+        Rows.GetValueOrDefault(held.NodeId)?.Release(holder, held) == true;
+
+    internal long DrawToken_NeedsLock() => ++lastToken;
+
+    /// <summary>Whether a holder is fenced or has left. One without an entry is not: that proves nothing.</summary>
+    internal bool HasEnded_NeedsLock(string holder) => Conductors.GetValueOrDefault(holder)?.HasEnded == true;
+
+    internal bool WaitsForFence_NeedsLock(string holder) =>
+        Conductors.GetValueOrDefault(holder)?.State == InMemoryConductorState.Dead;
+
+    /// <summary>Whether a conductor may be given anything.</summary>
+    internal bool IsTrusted_NeedsLock(string holder) =>
+        Conductors.GetValueOrDefault(holder) is { IsAlive: true } conductor && conductor.ExpiresAt > Now;
+
+    private bool IsClaimed_NeedsLock(string deadHolder, string fencer) =>
+        Conductors.GetValueOrDefault(deadHolder) is { State: InMemoryConductorState.Dead } dead
+        && dead.FencedBy == fencer;
+
+    /// <summary>What stands in the way of any request, whatever is in the row.</summary>
+    private ReserveAnswer? Refuse_NeedsLock(ReserveRequest request) =>
+        Nodes?.Contains(request.NodeId) == false ? new ReserveAnswer.NodeNotFound()
+        : !IsTrusted_NeedsLock(request.Holder) ? new ReserveAnswer.ConductorNotAlive()
+        : null;
+
+    private InMemoryRow RowOf_NeedsLock(NodeId nodeId)
     {
-        if (!Rows.TryGetValue(held.NodeId, out InMemoryRow? row) || row.Holder != holder
-            || row.Token != held.FencingToken)
-            return false;
-        row.Holder = null;
-        return true;
+        if (!Rows.TryGetValue(nodeId, out InMemoryRow? row)) Rows.Add(nodeId, row = new InMemoryRow(this, nodeId));
+        return row;
     }
-
-    internal bool HasEnded_NeedsLock(string holder) =>
-        Conductors.TryGetValue(holder, out InMemoryConductor? conductor) && !conductor.IsAlive;
-
-    private ReserveAnswer Reserve_NeedsLock(ReserveRequest request)
-    {
-        if (Nodes?.Contains(request.NodeId) == false) return new ReserveAnswer.NodeNotFound();
-        if (!Conductors.TryGetValue(request.Holder, out InMemoryConductor? conductor) || !conductor.IsAlive
-            || conductor.ExpiresAt <= Now)
-            return new ReserveAnswer.ConductorNotAlive();
-
-        if (!Rows.TryGetValue(request.NodeId, out InMemoryRow? row)) Rows.Add(request.NodeId, row = new InMemoryRow());
-        bool isMine = row.Holder == request.Holder && row.Token == request.KnownToken;
-        bool isFree = row.Holder is null || isMine || HasEnded_NeedsLock(row.Holder);
-        if (!isFree && row.Holder == request.Holder) return new ReserveAnswer.Unnamed(row.Token, ReservationMode.Exclusive);
-        if (!isFree) return new ReserveAnswer.Taken(ReservationOf_NeedsLock(request.NodeId, row)!);
-
-        string? takenOverFrom = isMine ? null : row.Holder;
-        (row.Holder, row.Token, row.Purpose, row.ReservedAt) = (request.Holder, ++LastToken, request.Purpose, Now);
-        return new ReserveAnswer.Granted(row.Token, row.ReservedAt, takenOverFrom);
-    }
-
-    private Reservation? ReservationOf_NeedsLock(NodeId nodeId, InMemoryRow row) => row.Holder is null
-        ? null
-        : new Reservation(nodeId, ReservationMode.Exclusive, [row.Holder], row.Purpose, row.ReservedAt, row.Token,
-            HasEnded_NeedsLock(row.Holder) ? ReservationState.Revoked : ReservationState.Held);
-}
-
-/// <summary>A node's row; free when it has no holder. The token stays when it is released.</summary>
-internal sealed class InMemoryRow
-{
-    public string? Holder { get; set; }
-    public long Token { get; set; }
-    public string Purpose { get; set; } = "";
-    public DateTimeOffset ReservedAt { get; set; }
-}
-
-/// <summary>A conductor's entry. One that is not alive never is again.</summary>
-internal sealed class InMemoryConductor
-{
-    public bool IsAlive { get; set; } = true;
-    public DateTimeOffset ExpiresAt { get; set; }
 }

@@ -165,7 +165,7 @@ public sealed class AcquisitionTests : IAsyncDisposable
         world.Way.OnReserve = null;
         await using TaskScope task = await world.Manager.AcquireAsync(1, "since");
 
-        Assert.Equal(new ReserveAnswer.Unnamed(task.FencingToken), await late!());
+        Assert.Equal(new ReserveAnswer.Unnamed(task.FencingToken, ReservationMode.Exclusive), await late!());
         world.Pass(TimeSpan.FromSeconds(60));
 
         task.EnsureHeld();

@@ -131,7 +131,7 @@ public sealed class ConductorLifetimeTests : IAsyncDisposable
 
         Assert.True(worker.HeldToTheEnd);
         Assert.False(Assert.Single(store.Conductors).Value.IsAlive);
-        Assert.Null(Assert.Single(store.Rows).Value.Holder);
+        Assert.Empty(Assert.Single(store.Rows).Value.Names);
     }
 
     [Theory]

@@ -13,7 +13,11 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
     /// <summary>Called instead of a reserve; its second parameter carries it out.</summary>
     public Func<ReserveRequest, Func<ValueTask<ReserveAnswer>>, ValueTask<ReserveAnswer>>? OnReserve { get; set; }
 
-    /// <summary>Called instead of a release of either kind; its second parameter carries it out.</summary>
+    /// <summary>Called instead of a reserve of many; its last parameter carries it out.</summary>
+    public Func<IReadOnlyList<ReserveRequest>, Atomicity, Func<ValueTask<IReadOnlyList<ReserveAnswer>>>,
+        ValueTask<IReadOnlyList<ReserveAnswer>>>? OnReserveMany { get; set; }
+
+    /// <summary>Called instead of a release of any kind, for each node; its second parameter carries it out.</summary>
     public Func<HeldNode, Func<ValueTask>, ValueTask>? OnRelease { get; set; }
 
     /// <summary>Called instead of a renewal; its parameter carries it out.</summary>
@@ -44,6 +48,15 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
         ValueTask<ReserveAnswer> Carry() => store.ReserveAsync(request, timeLimit);
     }
 
+    public ValueTask<IReadOnlyList<ReserveAnswer>> ReserveManyAsync(
+        IReadOnlyList<ReserveRequest> many, Atomicity atomicity, TimeSpan timeLimit)
+    {
+        foreach (ReserveRequest request in many) requests.Enqueue(request);
+        return OnReserveMany is null ? Carry() : OnReserveMany(many, atomicity, Carry);
+
+        ValueTask<IReadOnlyList<ReserveAnswer>> Carry() => store.ReserveManyAsync(many, atomicity, timeLimit);
+    }
+
     public ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit)
     {
         return OnRelease is null ? Carry() : OnRelease(held, Carry);
@@ -63,11 +76,40 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
         }
     }
 
+    public async ValueTask<IReadOnlyList<HeldNode>> ReleaseManyAsync(
+        string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit)
+    {
+        if (OnRelease is null) return await store.ReleaseManyAsync(holder, held, timeLimit);
+        List<HeldNode> released = [];
+        foreach (HeldNode node in held)
+        {
+            await OnRelease(node, async () =>
+                released.AddRange(await store.ReleaseManyAsync(holder, [node], timeLimit)));
+        }
+
+        return released;
+    }
+
     public ValueTask<Reservation?> FindAsync(NodeId nodeId, CancellationToken cancellationToken) =>
         store.FindAsync(nodeId, cancellationToken);
 
     public ValueTask<IReadOnlyList<Reservation>> ListAsync(CancellationToken cancellationToken) =>
         store.ListAsync(cancellationToken);
+
+    public ValueTask<bool> BreakAsync(NodeId nodeId, long fencingToken, TimeSpan timeLimit) =>
+        store.BreakAsync(nodeId, fencingToken, timeLimit);
+
+    public ValueTask<bool> BreakAsync(NodeId nodeId, string sharer, TimeSpan timeLimit) =>
+        store.BreakAsync(nodeId, sharer, timeLimit);
+
+    public ValueTask<IReadOnlyList<NodeId>> FindReservedByAsync(string deadHolder, TimeSpan timeLimit) =>
+        store.FindReservedByAsync(deadHolder, timeLimit);
+
+    public ValueTask<Reservation?> RevokeAsync(NodeId nodeId, string deadHolder, string fencer, TimeSpan timeLimit) =>
+        store.RevokeAsync(nodeId, deadHolder, fencer, timeLimit);
+
+    public ValueTask<bool> FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
+        store.FinishFenceAsync(deadHolder, fencer, timeLimit);
 
     public IConductorStore Connect(TimeSpan timeLimit)
     {
@@ -103,7 +145,10 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
 
         public IReadOnlyList<string> FindStrangers() => Before(nameof(FindStrangers)).FindStrangers();
 
-        public void Bury(string stranger) => Before(nameof(Bury)).Bury(stranger);
+        public IReadOnlyList<string> ClaimForFence(string fencer) => Before(nameof(ClaimForFence)).ClaimForFence(fencer);
+
+        public void Bury(string stranger, bool requiresFence) =>
+            Before(nameof(Bury)).Bury(stranger, requiresFence);
 
         public int Forget(TimeSpan endedFor) => Before(nameof(Forget)).Forget(endedFor);
 
