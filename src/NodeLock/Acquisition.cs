@@ -119,8 +119,9 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
 
     private TaskScope? Refused(ReserveAnswer.Taken taken)
     {
-        if (place.Mode == ReservationMode.Shared) gates.HoldSharersBack(place.NodeId, taken.WriterWaits);
-        Obstacle met = Obstacle.HeldBy(taken.Reservation, taken.WriterWaits > TimeSpan.Zero);
+        bool isShared = place.Mode == ReservationMode.Shared; // a writer may have met its own wish
+        if (isShared) gates.HoldSharersBack(place.NodeId, taken.WriterWaits);
+        Obstacle met = Obstacle.HeldBy(taken.Reservation, isShared && taken.WriterWaits > TimeSpan.Zero);
         place.Met(met, isTaken: asked != ReserveAction.Join);
         return Locked(met);
     }

@@ -12,7 +12,8 @@ internal sealed class Batch(IReadOnlyList<Place> places, Conductor conductor, Re
         new(repository, options.HeartbeatInterval, timeProvider);
     private Registration? asker;
 
-    /// <summary>Asks, again where the conductor was declared dead or the reply to an earlier request was lost.</summary>
+    /// <summary>Asks, again where the conductor was declared dead or the reply to an earlier request was
+    /// lost.</summary>
     public async ValueTask<(Registration, IReadOnlyList<ReserveAnswer>)> AskAsync(
         Atomicity atomicity, TimeSpan nextTry, CancellationToken cancellationToken)
     {

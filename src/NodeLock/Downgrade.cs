@@ -55,11 +55,13 @@ internal sealed class Downgrade(Scopes scopes, INodeLockRepository repository, N
     private async ValueTask<ReserveAnswer> AskAsync(long named, string purpose)
     {
         Statement<ReserveAnswer> statement = new(repository, options.HeartbeatInterval, timeProvider);
-        ReserveRequest request = new(ReserveAction.Downgrade, place.NodeId, holding.Registration.Holder, named, purpose);
+        ReserveRequest request = new(
+            ReserveAction.Downgrade, place.NodeId, holding.Registration.Holder, named, purpose);
         try
         {
             return await statement.AnswerAsync(repository.ReserveAsync(request, options.HeartbeatInterval),
-                $"the reservation of node {place.NodeId} is shared now. The scope counts as shared; downgrade it again.",
+                $"the reservation of node {place.NodeId} is shared now. The scope counts as shared; "
+                + "downgrade it again.",
                 CancellationToken.None).ConfigureAwait(false);
         }
         finally

@@ -5,7 +5,8 @@ namespace NodeLock;
 
 /// <summary>
 /// Fences the nodes of dead conductors that this one has claimed: for each, its reservation is revoked, then the fence
-/// runs, then the node is freed; when none is left, the dead one counts as fenced. See "The fence" on the protocol page.
+/// runs, then the node is freed; when none is left, the dead one counts as fenced. See "The fence" on the protocol
+/// page.
 /// </summary>
 #pragma warning disable CA1001 // A semaphore whose wait handle nobody asked for has nothing to free.
 internal sealed class Fencing(INodeLockRepository repository, INodeFence fence, NodeLockOptions options,
@@ -19,7 +20,8 @@ internal sealed class Fencing(INodeLockRepository repository, INodeFence fence, 
     private readonly ConcurrentDictionary<string, Task> running = [];
     private readonly SemaphoreSlim slots = new(AtOnce);
 
-    /// <summary>Goes on with what is claimed, where it is not under way. Called by the heartbeat; does not wait.</summary>
+    /// <summary>Goes on with what is claimed, where it is not under way. Called by the heartbeat; does not
+    /// wait.</summary>
     public void Fence(Registration registration, IReadOnlyList<string> claimed)
     {
         foreach (string dead in claimed)

@@ -2,8 +2,8 @@ namespace NodeLock;
 
 /// <summary>
 /// The line inside one process for one node, and those who are past it. First come, first served, in either mode: only
-/// the first in line talks to the store. Past it is one who has the node exclusively, or any number who share it; whoever
-/// is giving it back is still there. A gate exists while somebody is in line or past it.
+/// the first in line talks to the store. Past it is one who has the node exclusively, or any number who share it;
+/// whoever is giving it back is still there. A gate exists while somebody is in line or past it.
 /// </summary>
 /// <remarks>
 /// <code>
@@ -58,7 +58,8 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
         && (inside.Count == 0 || (place.Mode == ReservationMode.Shared && IsShared_NeedsLock))
         && !IsHeldBack_NeedsLock(place);
 
-    /// <summary>Whoever is not the last to leave, or has somebody behind who may name the claim, leaves it here.</summary>
+    /// <summary>Whoever is not the last to leave, or has somebody behind who may name the claim, leaves it
+    /// here.</summary>
     public bool WouldLeaveUnused_NeedsLock(Place leaving)
     {
         Place? next = First_NeedsLock == leaving ? leaving.Entry.Next?.Value : First_NeedsLock;

@@ -21,8 +21,8 @@ public interface IConductorStore : IDisposable
     DateTimeOffset? Renew(string holder, TimeSpan lease);
 
     /// <summary>
-    /// Those of the given nodes whose row no longer has this holder and this token. A shared entry is not lost while the
-    /// row names this holder as exclusive: an upgrade whose reply was lost protects the node as well.
+    /// Those of the given nodes whose row no longer has this holder and this token. A shared entry is not lost while
+    /// the row names this holder as exclusive: an upgrade whose reply was lost protects the node as well.
     /// </summary>
     IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held);
 

@@ -37,8 +37,8 @@ public interface INodeLockRepository
     ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit);
 
     /// <summary>
-    /// Reserves several nodes exclusively in one step. It waits for none of them: one whose row is in somebody's hand is
-    /// answered with <see cref="ReserveAnswer.RowInHand"/>.
+    /// Reserves several nodes exclusively in one step. It waits for none of them: one whose row is in somebody's hand
+    /// is answered with <see cref="ReserveAnswer.RowInHand"/>.
     /// </summary>
     /// <param name="requests">All to reserve, all of one holder, each for another node, no more than 500.</param>
     /// <param name="atomicity">Whether one that is taken keeps the others from being reserved.</param>

@@ -71,9 +71,9 @@ internal static partial class Log
         + "by one.")]
     public static partial void ReleaseManyFailed(this ILogger log, Exception exception, int count, string holder);
 
-    [LoggerMessage(16, LogLevel.Warning, "Broke the reservation of node {NodeId} with fencing token {FencingToken}: "
+    [LoggerMessage(16, LogLevel.Warning, "Broke the reservation of node {NodeId} with fencing token {BrokenToken}: "
         + "{Reason}")]
-    public static partial void Broke(this ILogger log, NodeId nodeId, long fencingToken, string reason);
+    public static partial void Broke(this ILogger log, NodeId nodeId, long brokenToken, string reason);
 
     [LoggerMessage(17, LogLevel.Warning, "Broke the shared reservation of node {NodeId} by {Holder}: {Reason}")]
     public static partial void BrokeShare(this ILogger log, NodeId nodeId, string holder, string reason);

@@ -23,8 +23,8 @@ internal sealed class NodeLockOptionsValidator : IValidateOptions<NodeLockOption
                 + $"{nameof(options.HeartbeatInterval)} ({options.HeartbeatInterval})");
         if (options.ReservedWorkers >= options.WorkerPoolSize)
             faults.AddError($"{nameof(options.ReservedWorkers)} ({options.ReservedWorkers}) must be less than "
-                + $"{nameof(options.WorkerPoolSize)} ({options.WorkerPoolSize}), or there is no worker for work that is "
-                + "not urgent");
+                + $"{nameof(options.WorkerPoolSize)} ({options.WorkerPoolSize}), or there is no worker for "
+                + "work that is not urgent");
         return faults.Build();
     }
 }

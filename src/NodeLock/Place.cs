@@ -69,8 +69,8 @@ internal sealed class Place
 
     /// <summary>
     /// What the first in line asks of the store; null when it may not (any more). It names what this conductor has of
-    /// the node and no scope uses, or the entry that it joins; never what a living scope has to itself, since nobody may
-    /// ask beside that.
+    /// the node and no scope uses, or the entry that it joins; never what a living scope has to itself, since nobody
+    /// may ask beside that.
     /// </summary>
     public ReserveRequest? Ask(Registration registration)
     {

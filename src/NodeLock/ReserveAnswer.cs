@@ -38,8 +38,8 @@ public readonly record struct ReserveRequest(
     ReserveAction Action, NodeId NodeId, string Holder, long KnownToken, string Purpose)
 {
     /// <summary>
-    /// How long until it is asked again, if it is refused; zero when it will not be. To reserve or to upgrade, a wish is
-    /// then left that stands for twice as long, so that new sharers hold back.
+    /// How long until it is asked again, if it is refused; zero when it will not be. To reserve or to upgrade, a wish
+    /// is then left that stands for twice as long, so that new sharers hold back.
     /// </summary>
     public TimeSpan NextAttempt { get; init; }
 

@@ -7,8 +7,8 @@ public sealed partial class TaskManager
 
     /// <summary>
     /// Reserves those of several nodes that are free now, in one statement: one attempt each, as by
-    /// <see cref="TryAcquireAsync"/>. One that is locked, missing or failing never keeps the others; what was passed over,
-    /// and why, is in <see cref="TaskScopes.Skipped"/>.
+    /// <see cref="TryAcquireAsync"/>. One that is locked, missing or failing never keeps the others; what was passed
+    /// over, and why, is in <see cref="TaskScopes.Skipped"/>.
     /// </summary>
     /// <param name="nodeIds">The nodes, at most 500; one that is named twice counts once.</param>
     /// <param name="purpose">Why, in a few words: 1 to 500 characters.</param>
@@ -39,13 +39,14 @@ public sealed partial class TaskManager
     }
 
     /// <summary>
-    /// Reserves several nodes, all or none, asking again while any of them is locked as the settings say. While it waits
-    /// for one, it keeps none of the others from anybody, so that two of these never wait for each other.
+    /// Reserves several nodes, all or none, asking again while any of them is locked as the settings say. While it
+    /// waits for one, it keeps none of the others from anybody, so that two of these never wait for each other.
     /// </summary>
     /// <param name="nodeIds">The nodes, at most 500; one that is named twice counts once.</param>
     /// <param name="purpose">Why, in a few words: 1 to 500 characters.</param>
     /// <param name="cancellationToken">Ends the wait, never the holding.</param>
-    /// <inheritdoc cref="AcquireAllAsync(IEnumerable{NodeId}, AcquireOptions, CancellationToken)" path="/*[not(self::param)]"/>
+    /// <inheritdoc cref="AcquireAllAsync(IEnumerable{NodeId}, AcquireOptions, CancellationToken)"
+    /// path="/*[not(self::param)]"/>
     public ValueTask<TaskScopes> AcquireAllAsync(IEnumerable<NodeId> nodeIds, string purpose,
         CancellationToken cancellationToken = default) =>
         AcquireAllAsync(nodeIds, new AcquireOptions { Purpose = Text.Purpose(purpose, nameof(purpose)) },

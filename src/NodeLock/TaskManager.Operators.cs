@@ -31,9 +31,9 @@ public sealed partial class TaskManager
 
     /// <summary>
     /// For an operator: takes a node away from whoever holds it exclusively with this token, dead or alive, without a
-    /// fence. Its scope is lost within a heartbeat, which is later than somebody else may have the node: the one exception
-    /// to what <see cref="TaskScope.Lost"/> promises. Guarded writes of the old holder are refused from now on. It is
-    /// logged with the reason.
+    /// fence. Its scope is lost within a heartbeat, which is later than somebody else may have the node: the one
+    /// exception to what <see cref="TaskScope.Lost"/> promises. Guarded writes of the old holder are refused from now
+    /// on. It is logged with the reason.
     /// </summary>
     /// <param name="nodeId">The node.</param>
     /// <param name="fencingToken">The token that the operator saw.</param>
@@ -43,8 +43,8 @@ public sealed partial class TaskManager
     /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type, or the reason is empty or
     /// too long.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
-    /// <exception cref="TimeoutException">The store did not answer within <see cref="NodeLockOptions.HeartbeatInterval"/>,
-    /// or a transaction has the node's row in hand.</exception>
+    /// <exception cref="TimeoutException">The store did not answer within <see
+    /// cref="NodeLockOptions.HeartbeatInterval"/>, or a transaction has the node's row in hand.</exception>
     /// <exception cref="System.Data.Common.DbException">The database could not be reached or failed; the provider's own
     /// exception.</exception>
     public async ValueTask<bool> BreakAsync(NodeId nodeId, long fencingToken, string reason,
@@ -95,7 +95,8 @@ public sealed partial class TaskManager
         }
         finally
         {
-            if (statement.Abandoned is { } abandoned) background.Own(abandoned, $"breaking a reservation of node {node}");
+            if (statement.Abandoned is { } abandoned)
+                background.Own(abandoned, $"breaking a reservation of node {node}");
         }
     }
 }

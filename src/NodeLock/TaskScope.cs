@@ -80,14 +80,15 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
     {
         EnsureHeld();
         if (Mode != ReservationMode.Exclusive)
-            throw new InvalidOperationException($"Node {NodeId} is only shared, for \"{Purpose}\", and what is about to "
-                + $"be done needs it exclusively. Call {nameof(UpgradeAsync)} before.");
+            throw new InvalidOperationException($"Node {NodeId} is only shared, for \"{Purpose}\", and what is about "
+                + $"to be done needs it exclusively. Call {nameof(UpgradeAsync)} before.");
     }
 
     /// <summary>
     /// Turns a shared scope into an exclusive one, with no gap in which anybody else could write. It waits for others
-    /// who share the node, and fails at once where another writer waits, so that two never wait for each other. Whatever
-    /// it throws but a loss, the scope stays shared and usable, its purpose unchanged. An exclusive scope stays as it is.
+    /// who share the node, and fails at once where another writer waits, so that two never wait for each other.
+    /// Whatever it throws but a loss, the scope stays shared and usable, its purpose unchanged. An exclusive scope
+    /// stays as it is.
     /// </summary>
     /// <param name="purpose">Why the node is written, 1 to 500 characters; null for the purpose it has.</param>
     /// <param name="retry">How often to ask while others share the node; null for the configured retry.</param>
@@ -213,13 +214,16 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
     }
 
     /// <summary>
-    /// Lets a transaction of the caller release the node. If it returns, this scope is spent; if it throws, the scope is
-    /// as before.
+    /// Lets a transaction of the caller release the node. If it returns, this scope is spent; if it throws, the scope
+    /// is as before.
     /// </summary>
+    /// <param name="transaction">The transaction.</param>
+    /// <param name="cancellationToken">Given to the transaction.</param>
     /// <exception cref="InvalidOperationException">It is shared, or a change of it is under way.</exception>
     /// <inheritdoc cref="Guard" path="/exception"/>
     [Experimental(INodeLockRepository.DiagnosticId)]
-    public async ValueTask<T> ReleaseInAsync<T>(Func<ReservationGuard, Task<T>> transaction)
+    public async ValueTask<T> ReleaseInAsync<T>(Func<ReservationGuard, CancellationToken, Task<T>> transaction,
+        CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(transaction);
         Begin(null);
@@ -227,7 +231,7 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
         {
             scopes.EnsureHeld(holding);
             if (Mode != ReservationMode.Exclusive) EnsureExclusive();
-            T result = await transaction(scopes.Guard(holding)).ConfigureAwait(false);
+            T result = await transaction(scopes.Guard(holding), cancellationToken).ConfigureAwait(false);
             use.Spend();
             scopes.EndReleased(holding);
             return result;
@@ -261,8 +265,8 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
         ThrowIfSpent();
         if (use.TryBeginChange(change)) return;
         ThrowIfSpent();
-        throw new InvalidOperationException($"Another change of the scope of node {NodeId}, for \"{Purpose}\", is under "
-            + "way: an upgrade, a downgrade or a transaction that releases it. Wait for it.");
+        throw new InvalidOperationException($"Another change of the scope of node {NodeId}, for \"{Purpose}\", is "
+            + "under way: an upgrade, a downgrade or a transaction that releases it. Wait for it.");
     }
 
     private ValueTask EndChangeAsync() => use.EndChange() ? scopes.EndAsync(holding) : default;

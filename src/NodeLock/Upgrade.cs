@@ -3,8 +3,8 @@ using Microsoft.Extensions.Logging;
 namespace NodeLock;
 
 /// <summary>
-/// Turns what a task scope holds from shared to exclusive. It keeps the shared entry while it waits, so nobody writes in
-/// between; two who did that for each other would wait for ever, so it fails at once where another writer waits.
+/// Turns what a task scope holds from shared to exclusive. It keeps the shared entry while it waits, so nobody writes
+/// in between; two who did that for each other would wait for ever, so it fails at once where another writer waits.
 /// </summary>
 internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepository repository,
     NodeLockOptions options, Holding holding, string purpose, TimeProvider timeProvider, ILogger log) : Attempt<Grant>

@@ -1,6 +1,7 @@
 namespace NodeLock;
 
-/// <summary>What somebody who waits at a gate is woken by. A wake-up that comes before the wait ends it at once.</summary>
+/// <summary>What somebody who waits at a gate is woken by. A wake-up that comes before the wait ends it at
+/// once.</summary>
 internal sealed class WakeUp(Lock sync)
 {
     private TaskCompletionSource? signal;

@@ -11,7 +11,8 @@ public enum WorkPriority
     Urgent,
 }
 
-/// <summary>How much spawned work may run at the same time. Nothing is queued: who finds no worker is told so.</summary>
+/// <summary>How much spawned work may run at the same time. Nothing is queued: who finds no worker is told
+/// so.</summary>
 internal sealed class Workers(NodeLockOptions options)
 {
     private int busy;

@@ -4,41 +4,43 @@ namespace NodeLock.Tests;
 
 public sealed class GateTests
 {
-    private readonly Gates gates = new();
     private readonly ManualTime time = new();
+    private readonly Gates gates;
+
+    public GateTests() => gates = new Gates(time);
 
     [Fact]
     public void First_come_first_served()
     {
-        Place a = gates.Enter(1, "a");
-        Place b = gates.Enter(1, "b");
-        Place c = gates.Enter(1, "c");
-        Assert.Equal([true, false, false], new[] { a, b, c }.Select(p => p.IsFirst));
+        Place a = Enter(1, "a");
+        Place b = Enter(1, "b");
+        Place c = Enter(1, "c");
+        Assert.Equal([true, false, false], new[] { a, b, c }.Select(p => p.MayAsk));
 
         a.Leave();
-        Assert.Equal([true, false], new[] { b, c }.Select(p => p.IsFirst));
+        Assert.Equal([true, false], new[] { b, c }.Select(p => p.MayAsk));
 
         b.Leave();
-        Assert.True(c.IsFirst);
+        Assert.True(c.MayAsk);
     }
 
     [Fact]
     public void Nodes_have_lines_of_their_own()
     {
-        gates.Enter(1, "a");
+        Enter(1, "a");
 
-        Assert.True(gates.Enter(2, "b").IsFirst);
+        Assert.True(Enter(2, "b").MayAsk);
     }
 
     [Fact]
     public void One_who_would_not_wait_enters_only_an_empty_line()
     {
-        Place a = gates.Enter(1, "a");
-        Assert.Null(gates.TryEnter(1, "b"));
+        Place a = Enter(1, "a");
+        Assert.Null(TryEnter(1, "b"));
 
         a.Leave();
 
-        Assert.True(gates.TryEnter(1, "b")?.IsFirst);
+        Assert.True(TryEnter(1, "b")?.MayAsk);
     }
 
     [Fact]
@@ -46,17 +48,17 @@ public sealed class GateTests
     {
         Registration registration = NewRegistration();
         Place a = Holder(registration, token: 7);
-        Place b = gates.Enter(1, "b");
-        Place c = gates.Enter(1, "c");
-        a.Keep(new Unused(registration, 7));
+        Place b = Enter(1, "b");
+        Place c = Enter(1, "c");
+        a.EndUse();
 
-        Assert.True(a.TryLeave(out Unused? left));
+        Assert.True(a.TryLeave(out Claim? left));
 
         Assert.Null(left);
         Assert.True(await IsWokenAsync(b));
         Assert.False(await IsWokenAsync(c));
-        Assert.Equal(7, b.KnownToken(registration));
-        Assert.Equal(0, b.KnownToken(NewRegistration()));
+        Assert.Equal(7, Named(b, registration));
+        Assert.Equal(0, Named(b, NewRegistration()));
     }
 
     [Fact]
@@ -64,15 +66,15 @@ public sealed class GateTests
     {
         Registration registration = NewRegistration();
         Place a = Holder(registration, token: 7);
-        a.Keep(new Unused(registration, 7));
+        a.EndUse();
 
-        Assert.False(a.TryLeave(out Unused? left));
-        Assert.Equal(new Unused(registration, 7), left);
-        Assert.True(a.IsFirst);
-        Assert.Null(gates.TryEnter(1, "b"));
+        Assert.False(a.TryLeave(out Claim? left));
+        Assert.Equal(new Claim(registration, 7, ReservationMode.Exclusive), left);
+        Assert.True(a.IsInside);
+        Assert.Null(TryEnter(1, "b"));
 
         a.Leave();
-        Assert.Equal(0, gates.Enter(1, "b").KnownToken(registration));
+        Assert.Equal(0, Named(Enter(1, "b"), registration));
     }
 
     [Fact]
@@ -80,26 +82,26 @@ public sealed class GateTests
     {
         Registration registration = NewRegistration();
         Place a = Holder(registration, token: 7);
-        a.Keep(new Unused(registration, 7));
+        a.EndUse();
         Assert.False(a.TryLeave(out _));
-        Place b = gates.Enter(1, "b");
+        Place b = Enter(1, "b");
 
         Assert.True(a.TryLeave(out _));
 
-        Assert.True(b.IsFirst);
-        Assert.Equal(7, b.KnownToken(registration));
+        Assert.True(b.MayAsk);
+        Assert.Equal(7, Named(b, registration));
     }
 
     [Fact]
     public async Task A_waiter_that_gives_up_does_not_wake_the_next()
     {
-        Place a = gates.Enter(1, "a");
-        Place b = gates.Enter(1, "b");
-        a.Met(Obstacle.RowInHand);
+        Place a = Enter(1, "a");
+        Place b = Enter(1, "b");
+        a.Met(Obstacle.RowInHand, isTaken: true);
 
         Assert.True(a.TryLeave(out _));
 
-        Assert.True(b.IsFirst);
+        Assert.True(b.MayAsk);
         Assert.False(await IsWokenAsync(b));
         Assert.Same(Obstacle.RowInHand, b.Obstacle);
     }
@@ -109,22 +111,22 @@ public sealed class GateTests
     {
         Registration registration = NewRegistration();
         Place a = Holder(registration, token: 7);
-        Place b = gates.Enter(1, "b");
-        Place c = gates.Enter(1, "c");
-        a.Keep(new Unused(registration, 7));
+        Place b = Enter(1, "b");
+        Place c = Enter(1, "c");
+        a.EndUse();
         a.TryLeave(out _);
 
         b.TryLeave(out _);
 
         Assert.True(await IsWokenAsync(c));
-        Assert.Equal(7, c.KnownToken(registration));
+        Assert.Equal(7, Named(c, registration));
     }
 
     [Fact]
     public async Task A_wake_before_the_wait_is_not_lost_and_counts_once()
     {
         Place a = Holder(NewRegistration(), token: 7);
-        Place b = gates.Enter(1, "b");
+        Place b = Enter(1, "b");
         a.Leave();
 
         Assert.True(await IsWokenAsync(b));
@@ -136,19 +138,19 @@ public sealed class GateTests
     {
         using CancellationTokenSource cancellation = new();
         Place a = Holder(NewRegistration(), token: 7);
-        Place b = gates.Enter(1, "b");
+        Place b = Enter(1, "b");
 
-        Task<bool> timed = b.WaitAsync(World.Second, time, default).AsTask();
+        Task<bool> timed = b.WaitAsync(World.Second, default).AsTask();
         time.Advance(World.Second - World.Tick);
         Assert.False(timed.IsCompleted);
         time.Advance(World.Tick);
         Assert.False(await timed.WithinLimit());
 
-        Task<bool> cancelled = b.WaitAsync(World.Second, time, cancellation.Token).AsTask();
+        Task<bool> cancelled = b.WaitAsync(World.Second, cancellation.Token).AsTask();
         await cancellation.CancelAsync();
         Assert.False(await cancelled.WithinLimit());
 
-        Task<bool> woken = b.WaitAsync(World.Second, time, default).AsTask();
+        Task<bool> woken = b.WaitAsync(World.Second, default).AsTask();
         a.Leave();
         Assert.True(await woken.WithinLimit());
     }
@@ -156,8 +158,8 @@ public sealed class GateTests
     [Fact]
     public async Task All_may_be_woken()
     {
-        Place a = gates.Enter(1, "a");
-        Place b = gates.Enter(1, "b");
+        Place a = Enter(1, "a");
+        Place b = Enter(1, "b");
 
         gates.WakeAll();
 
@@ -168,15 +170,15 @@ public sealed class GateTests
     [Fact]
     public async Task Leaving_twice_sends_away_nobody_else()
     {
-        Place a = gates.Enter(1, "a");
+        Place a = Enter(1, "a");
         a.Leave();
-        Place b = gates.Enter(1, "b");
+        Place b = Enter(1, "b");
 
         a.Leave();
-        a.Keep(new Unused(NewRegistration(), 7));
+        a.Keep(new Claim(NewRegistration(), 7, ReservationMode.Exclusive));
 
-        Assert.True(b.IsFirst);
-        Assert.Equal(0, b.KnownToken(NewRegistration()));
+        Assert.True(b.MayAsk);
+        Assert.Equal(0, Named(b, NewRegistration()));
         Assert.False(await IsWokenAsync(b));
     }
 
@@ -186,45 +188,52 @@ public sealed class GateTests
         Registration dead = NewRegistration();
         Registration alive = NewRegistration();
         Holder(dead, token: 7);
-        Place behind = gates.Enter(1, "b");
-        Place other = gates.Enter(2, "other");
-        other.Hold(NewHolding(other, alive, 8));
-        Place behindOther = gates.Enter(2, "behind other");
+        Place behind = Enter(1, "b");
+        Place other = Enter(2, "other");
+        Assert.True(other.TryHold(NewHolding(other, alive, 8), ReserveAction.Reserve));
+        Place behindOther = Enter(2, "behind other");
 
         gates.Lapse(dead);
 
-        Assert.True(behind.IsFirst);
+        Assert.True(behind.MayAsk);
         Assert.True(await IsWokenAsync(behind));
-        Assert.True(other.IsFirst);
+        Assert.True(other.IsInside);
         Assert.False(await IsWokenAsync(behindOther));
     }
 
     [Fact]
     public void Those_behind_are_told_what_the_first_met_or_holds()
     {
-        Place a = gates.Enter(1, "a");
-        Place b = gates.Enter(1, "b");
+        Place a = Enter(1, "a");
+        Place b = Enter(1, "b");
         Assert.Contains("\"a\"", b.Obstacle.ToString());
 
-        a.Met(Obstacle.RowInHand);
+        a.Met(Obstacle.RowInHand, isTaken: true);
         Assert.Same(Obstacle.RowInHand, b.Obstacle);
 
-        a.Hold(NewHolding(a, NewRegistration(), 7));
+        Assert.True(a.TryHold(NewHolding(a, NewRegistration(), 7), ReserveAction.Reserve));
         Assert.True(b.Obstacle.IsOurs);
         Assert.Equal(7, b.Obstacle.Reservation?.FencingToken);
     }
 
-    private async Task<bool> IsWokenAsync(Place place) => await place.WaitAsync(TimeSpan.Zero, time, default);
+    private static async Task<bool> IsWokenAsync(Place place) => await place.WaitAsync(TimeSpan.Zero, default);
 
     private Place Holder(Registration registration, long token)
     {
-        Place place = gates.Enter(1, "holder");
-        place.Hold(NewHolding(place, registration, token));
+        Place place = Enter(1, "holder");
+        Assert.True(place.TryHold(NewHolding(place, registration, token), ReserveAction.Reserve));
         return place;
     }
 
     private Holding NewHolding(Place place, Registration registration, long token) =>
-        new(place, registration, place.Purpose, token, time.GetUtcNow(), TimeSpan.Zero);
+        new(place, registration, new Grant(token, place.Mode, place.Purpose, time.GetUtcNow()), TimeSpan.Zero);
+
+    private Place Enter(NodeId nodeId, string purpose) => gates.Enter(nodeId, purpose, ReservationMode.Exclusive);
+
+    private Place? TryEnter(NodeId nodeId, string purpose) =>
+        gates.TryEnter(nodeId, purpose, ReservationMode.Exclusive);
+
+    private static long? Named(Place place, Registration registration) => place.Ask(registration)?.KnownToken;
 
     private Registration NewRegistration() =>
         new(Registration.DrawHolder("test"), TimeSpan.FromSeconds(60), MonotonicClock.Of(time));

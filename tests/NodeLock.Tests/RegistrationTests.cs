@@ -6,13 +6,14 @@ public sealed class RegistrationTests
 {
     private static readonly TimeSpan Lease = TimeSpan.FromSeconds(60);
 
-    private readonly Gates gates = new();
     private readonly ManualTime time = new();
+    private readonly Gates gates;
     private readonly MonotonicClock clock;
     private readonly Registration registration;
 
     public RegistrationTests()
     {
+        gates = new Gates(time);
         clock = MonotonicClock.Of(time);
         registration = new Registration("test/1", Lease, clock);
     }
@@ -58,7 +59,7 @@ public sealed class RegistrationTests
         Assert.True(registration.TryHold(holding));
         time.Advance(Lease);
 
-        Assert.Equal([holding], registration.Renewed(clock.Now));
+        Assert.Equal([holding], registration.Renewed(clock.Now).Holdings);
 
         Assert.True(registration.IsTrusted);
         Assert.Empty(registration.Holdings());
@@ -72,8 +73,8 @@ public sealed class RegistrationTests
         registration.TryHold(holding);
         time.Advance(TimeSpan.FromSeconds(50));
 
-        Assert.Empty(registration.Renewed(clock.Now));
-        Assert.Empty(registration.LoseIfClosed());
+        Assert.Empty(registration.Renewed(clock.Now).Holdings);
+        Assert.Empty(registration.LoseIfClosed().Holdings);
 
         Assert.Equal([holding], registration.Holdings());
     }
@@ -85,10 +86,10 @@ public sealed class RegistrationTests
         Holding holding = NewHolding(1);
         registration.TryHold(holding);
 
-        Assert.Equal([holding], registration.End(declaredDead: true));
+        Assert.Equal([holding], registration.End(declaredDead: true).Holdings);
 
         Assert.True(registration.IsDeclaredDead);
-        Assert.Empty(registration.Renewed(clock.Now));
+        Assert.Empty(registration.Renewed(clock.Now).Holdings);
         Assert.False(registration.IsTrusted);
         Assert.False(registration.TryHold(NewHolding(2)));
     }
@@ -107,5 +108,6 @@ public sealed class RegistrationTests
     }
 
     private Holding NewHolding(NodeId node) =>
-        new(gates.Enter(node, "test"), registration, "test", 1, time.GetUtcNow(), clock.Now);
+        new(gates.Enter(node, "test", ReservationMode.Exclusive), registration,
+            new Grant(1, ReservationMode.Exclusive, "test", time.GetUtcNow()), clock.Now);
 }
