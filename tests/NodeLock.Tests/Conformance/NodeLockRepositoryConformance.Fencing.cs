@@ -77,8 +77,22 @@ public abstract partial class NodeLockRepositoryConformance
         Assert.True(connection.Leave(leaves));
         Assert.Equal([dead], connection.ClaimForFence(forgotten));
         await KillAsync(forgotten, fencer);
-        await EraseConductorAsync(forgotten);
+        Assert.Equal(1, connection.Forget(TimeSpan.Zero));
         Assert.Equal([dead], connection.ClaimForFence(fencer));
+    }
+
+    [Fact]
+    public async Task One_that_waits_for_its_fence_is_not_forgotten_though_no_node_names_it()
+    {
+        string dead = Register(requiresFence: true);
+        string fencer = Register();
+        await KillAsync(dead, fencer);
+
+        Assert.Equal(0, connection.Forget(TimeSpan.Zero));
+
+        Assert.Equal([dead], connection.ClaimForFence(fencer));
+        Assert.True(await store.FinishFenceAsync(dead, fencer, Limit));
+        Assert.Equal(1, connection.Forget(TimeSpan.Zero));
     }
 
     [Fact]
