@@ -128,8 +128,8 @@ public sealed class NoFreeWorkerException : Exception
 {
     internal NoFreeWorkerException(NodeId nodeId, string purpose, int workerPoolSize, int reservedWorkers)
         : base($"No worker is free to go on with node {nodeId} for \"{purpose}\": of {workerPoolSize} "
-            + $"(WorkerPoolSize), {reservedWorkers} (ReservedWorkers) are kept for urgent work. The scope is as it was; "
-            + "try again later, or do the work without spawning it.")
+            + $"(WorkerPoolSize), {reservedWorkers} (ReservedWorkers) are kept for urgent work. The scope is as it "
+            + "was; try again later, or do the work without spawning it.")
     {
         NodeId = nodeId;
         Purpose = purpose;
