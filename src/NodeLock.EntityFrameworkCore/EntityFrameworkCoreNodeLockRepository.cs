@@ -15,11 +15,11 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     // Long enough for a statement of another conductor, which holds a row for one commit; short enough for a caller.
     private const string ReserveRowWait = "250ms";
     private const string ReleaseRowWait = "1s";
+    private const string BreakRowWait = "1s";
 
     private readonly ContextSource contexts;
     private readonly ReservationModel model;
-    private readonly ReservationSql sql;
-    private readonly ConductorSql conductorSql;
+    private readonly KindSql sql;
     private readonly Statements statements;
     private volatile bool isChecked;
 
@@ -31,9 +31,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         using ContextLease lease = contexts.Lease();
         model = ReservationModel.Of(lease.Context, kind);
         Location = LocationOf(lease.Context);
-        SqlTemplate template = new(model);
-        sql = new ReservationSql(template, nodesAreRows: model.Entity is not null);
-        conductorSql = new ConductorSql(template);
+        sql = new KindSql(model);
         statements = new Statements(contexts, model.ContextName);
     }
 
@@ -58,28 +56,49 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         where TContext : DbContext where TEntity : class =>
         new(ContextSource.Of(contexts), KindName.OfEntity(typeof(TEntity)));
 
-    NodeId INodeLockRepository.Spell(NodeId nodeId) => SpellingOf(model.Key.Parse(nodeId.ToString()));
+    NodeId INodeLockRepository.Spell(NodeId nodeId) => model.Key.Spell(KeyOf(nodeId));
 
     async ValueTask<ReserveAnswer> INodeLockRepository.ReserveAsync(ReserveRequest request, TimeSpan timeLimit)
     {
-        object id = model.Key.Parse(request.NodeId.ToString());
-        Statement<ReserveAnswer> reserve = new(sql.Reserve,
-            [id, request.Holder, request.KnownToken, request.Purpose, ReserveRowWait], timeLimit,
-            reader => ReserveReply.Read(reader, request, SpellingOf));
+        object id = KeyOf(request.NodeId);
         try
         {
-            if (await AskAsync(reserve).ConfigureAwait(false) is { } answer) return answer;
+            if (await AskAsync(request, id, timeLimit).ConfigureAwait(false) is { } answer) return answer;
+
+            // Who names a reservation that is to stand, and the node has no row: it is gone.
+            if (request.Action is not (ReserveAction.Reserve or ReserveAction.Share))
+                return new ReserveAnswer.NotHeld();
 
             // The node's first reservation, if there is such a node: make its row and ask again.
-            Statement<bool> makeRow = new(sql.MakeRow, [id, ReserveRowWait], timeLimit, static _ => true);
+            Statement<bool> makeRow = new(
+                sql.Reservations.MakeRow, [id, ReserveRowWait], timeLimit, static _ => true);
             await statements.QueryAsync(makeRow).ConfigureAwait(false);
-            return await AskAsync(reserve).ConfigureAwait(false) ?? new ReserveAnswer.NodeNotFound();
+            return await AskAsync(request, id, timeLimit).ConfigureAwait(false) ?? new ReserveAnswer.NodeNotFound();
         }
-        // Raised by lock_timeout, which only these statements set: somebody else's transaction has the row.
-        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.LockNotAvailable)
+        catch (PostgresException e) when (IsRowInHand(e))
         {
             return new ReserveAnswer.RowInHand();
         }
+    }
+
+    async ValueTask<IReadOnlyList<ReserveAnswer>> INodeLockRepository.ReserveManyAsync(
+        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit)
+    {
+        if (requests.Count == 0) return [];
+
+        List<ReserveAnswer?> answers = await AskManyAsync(requests, atomicity, timeLimit).ConfigureAwait(false);
+        List<ReserveRequest> rowless = [.. requests.Where((_, i) => answers[i] is null)];
+        if (rowless.Count > 0 && await TryMakeRowsAsync(rowless, timeLimit).ConfigureAwait(false))
+        {
+            // One without a row kept the others from being reserved, where it is all or none. Else they have answers.
+            List<ReserveRequest> again = atomicity == Atomicity.AllOrNone ? [.. requests] : rowless;
+            Queue<ReserveAnswer?> later = new(await AskManyAsync(again, atomicity, timeLimit).ConfigureAwait(false));
+            for (int i = 0; i < answers.Count; i++)
+                if (answers[i] is null || again.Count == requests.Count) answers[i] = later.Dequeue();
+        }
+
+        // There is such a node, and somebody who has it in hand kept its row from being made.
+        return [.. answers.Select(static answer => answer ?? new ReserveAnswer.RowInHand())];
     }
 
     async ValueTask INodeLockRepository.ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
@@ -88,43 +107,53 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     void INodeLockRepository.Release(string holder, HeldNode held, TimeSpan timeLimit) =>
         statements.Query(ReleaseOf(holder, held, timeLimit));
 
+    async ValueTask<IReadOnlyList<HeldNode>> INodeLockRepository.ReleaseManyAsync(
+        string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit) =>
+        await statements.QueryAsync(new Statement<HeldNode>(sql.Many.Release,
+            ManySql.Named(model.Key, holder, held), timeLimit,
+            row => ReserveReply.ReadHeld(row, model.Key.Spell))).ConfigureAwait(false);
+
     async ValueTask<Reservation?> INodeLockRepository.FindAsync(NodeId nodeId, CancellationToken cancellationToken)
     {
-        Statement<Reservation?> find = new(sql.Find, [model.Key.Parse(nodeId.ToString())], QueryLimit,
-            reader => ReserveReply.ReadReservation(reader, SpellingOf), cancellationToken);
+        Statement<Reservation?> find = new(
+            sql.Reservations.Find, [KeyOf(nodeId)], QueryLimit, ReadReservation, cancellationToken);
         List<Reservation?> rows = await statements.QueryAsync(find).ConfigureAwait(false);
         return rows.Count > 0 ? rows[0] : throw new NodeNotFoundException(nodeId, model.Kind);
     }
 
     async ValueTask<IReadOnlyList<Reservation>> INodeLockRepository.ListAsync(CancellationToken cancellationToken)
     {
-        Statement<Reservation?> list = new(sql.List, [], QueryLimit,
-            reader => ReserveReply.ReadReservation(reader, SpellingOf), cancellationToken);
+        Statement<Reservation?> list = new(
+            sql.Reservations.List, [], QueryLimit, ReadReservation, cancellationToken);
         List<Reservation?> rows = await statements.QueryAsync(list).ConfigureAwait(false);
         return [.. rows.OfType<Reservation>()];
     }
 
-    ValueTask<IReadOnlyList<ReserveAnswer>> INodeLockRepository.ReserveManyAsync(
-        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit) =>
-        throw new NotSupportedException();
+    async ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, long fencingToken, TimeSpan timeLimit) =>
+        (await OfRowAsync(nodeId, new Statement<bool>(sql.Reservations.Break,
+            [KeyOf(nodeId), fencingToken, BreakRowWait], timeLimit, static _ => true)).ConfigureAwait(false)).Count > 0;
 
-    ValueTask<IReadOnlyList<HeldNode>> INodeLockRepository.ReleaseManyAsync(
-        string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit) => throw new NotSupportedException();
+    async ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, string sharer, TimeSpan timeLimit) =>
+        (await OfRowAsync(nodeId, new Statement<bool>(sql.Shared.Break,
+            [KeyOf(nodeId), sharer, BreakRowWait], timeLimit, static _ => true)).ConfigureAwait(false)).Count > 0;
 
-    ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, long fencingToken, TimeSpan timeLimit) =>
-        throw new NotSupportedException();
+    async ValueTask<IReadOnlyList<NodeId>> INodeLockRepository.FindReservedByAsync(
+        string deadHolder, TimeSpan timeLimit) =>
+        await statements.QueryAsync(new Statement<NodeId>(sql.Fence.FindReservedBy, [deadHolder], timeLimit,
+            row => model.Key.Spell(row.GetValue(0)))).ConfigureAwait(false);
 
-    ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, string sharer, TimeSpan timeLimit) =>
-        throw new NotSupportedException();
+    async ValueTask<Reservation?> INodeLockRepository.RevokeAsync(
+        NodeId nodeId, string deadHolder, string fencer, TimeSpan timeLimit)
+    {
+        List<Reservation?> revoked = await OfRowAsync(nodeId, new Statement<Reservation?>(sql.Fence.Revoke,
+            [KeyOf(nodeId), deadHolder, fencer, OwnTransaction.Milliseconds(timeLimit)], timeLimit,
+            ReadReservation)).ConfigureAwait(false);
+        return revoked is [{ } reservation] ? reservation : null;
+    }
 
-    ValueTask<IReadOnlyList<NodeId>> INodeLockRepository.FindReservedByAsync(string deadHolder, TimeSpan timeLimit) =>
-        throw new NotSupportedException();
-
-    ValueTask<Reservation?> INodeLockRepository.RevokeAsync(
-        NodeId nodeId, string deadHolder, string fencer, TimeSpan timeLimit) => throw new NotSupportedException();
-
-    ValueTask<bool> INodeLockRepository.FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
-        throw new NotSupportedException();
+    async ValueTask<bool> INodeLockRepository.FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
+        (await statements.QueryAsync(new Statement<bool>(sql.Fence.Finish, [deadHolder, fencer], timeLimit,
+            static _ => true)).ConfigureAwait(false)).Count > 0;
 
     IConductorStore INodeLockRepository.Connect(TimeSpan timeLimit)
     {
@@ -136,7 +165,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
             // Once: what is held must not be lost because of what somebody changes while it is.
             if (!isChecked) SchemaSql.Demand(connection, model);
             isChecked = true;
-            return new PostgresConductorStore(connection, model, sql, conductorSql, timeLimit);
+            return new PostgresConductorStore(connection, model, sql, timeLimit);
         }
         catch
         {
@@ -156,15 +185,89 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         return $"PostgreSQL at {settings.Host}:{settings.Port}, database {settings.Database}";
     }
 
-    private async ValueTask<ReserveAnswer?> AskAsync(Statement<ReserveAnswer> reserve)
+    // Raised by lock_timeout, which only our statements set: somebody else's transaction has the row.
+    private static bool IsRowInHand(PostgresException e) => e.SqlState == PostgresErrorCodes.LockNotAvailable;
+
+    private async Task<List<T>> OfRowAsync<T>(NodeId nodeId, Statement<T> statement)
     {
-        List<ReserveAnswer> rows = await statements.QueryAsync(reserve).ConfigureAwait(false);
+        try
+        {
+            return await statements.QueryAsync(statement).ConfigureAwait(false);
+        }
+        catch (PostgresException e) when (IsRowInHand(e))
+        {
+            throw new TimeoutException(
+                $"A transaction has the row of node '{nodeId}' in hand; nothing was changed.", e);
+        }
+    }
+
+    /// <summary>Null when the node has no row.</summary>
+    private async Task<ReserveAnswer?> AskAsync(ReserveRequest request, object id, TimeSpan timeLimit)
+    {
+        List<ReserveAnswer?> rows = await statements.QueryAsync(
+            StatementOf(request, id, timeLimit)).ConfigureAwait(false);
+        if (rows is [null])
+            rows = await statements.QueryAsync(BesideSharers(request, id, timeLimit)).ConfigureAwait(false);
         return rows.Count > 0 ? rows[0] : null;
     }
 
-    private Statement<bool> ReleaseOf(string holder, HeldNode held, TimeSpan timeLimit) => new(sql.Release,
-        [model.Key.Parse(held.NodeId.ToString()), holder, held.FencingToken, ReleaseRowWait], timeLimit,
-        static _ => true);
+    private Statement<ReserveAnswer?> StatementOf(ReserveRequest request, object id, TimeSpan timeLimit) =>
+        request.Action switch
+        {
+            ReserveAction.Reserve => Of(request, timeLimit, sql.Reservations.Reserve, id, request.Holder,
+                request.KnownToken, request.Purpose, ReserveRowWait, request.NextAttempt),
+            ReserveAction.Upgrade => BesideSharers(request, id, timeLimit),
+            ReserveAction.Join => Of(request, timeLimit, sql.Shared.Join, id, request.Holder, request.KnownToken),
+            _ => Of(request, timeLimit, sql.Shared.Share, id, request.Holder, request.KnownToken, request.Purpose,
+                ReserveRowWait, request.Action == ReserveAction.Downgrade),
+        };
 
-    private NodeId SpellingOf(object key) => new(model.Key.Format(key));
+    private Statement<ReserveAnswer?> BesideSharers(ReserveRequest request, object id, TimeSpan timeLimit) => Of(
+        request, timeLimit, sql.Shared.Reserve, id, request.Holder, request.KnownToken, request.Purpose, ReserveRowWait,
+        request.NextAttempt, request.Action == ReserveAction.Upgrade,
+        request.Wish is { } wish ? wish.ToUniversalTime() : DBNull.Value);
+
+    private Statement<ReserveAnswer?> Of(
+        ReserveRequest request, TimeSpan timeLimit, string statement, params object[] parameters) =>
+        new(statement, parameters, timeLimit, row => ReserveReply.Read(row, request, model.Key.Spell));
+
+    /// <summary>The answers in the order of the requests; null for a node that has no row.</summary>
+    private Task<List<ReserveAnswer?>> AskManyAsync(
+        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit)
+    {
+        object[] parameters =
+        [
+            requests[0].Holder,
+            model.Key.Parse([.. requests.Select(r => r.NodeId)]),
+            requests.Select(r => r.KnownToken).ToArray(),
+            requests.Select(r => r.Purpose).ToArray(),
+            requests.Max(r => r.NextAttempt),
+            atomicity == Atomicity.AllOrNone,
+        ];
+        return statements.QueryAsync(new Statement<ReserveAnswer?>(sql.Many.Reserve, parameters, timeLimit,
+            row => ReserveReply.Read(row, requests, model.Key.Spell)));
+    }
+
+    private async Task<bool> TryMakeRowsAsync(List<ReserveRequest> rowless, TimeSpan timeLimit)
+    {
+        Statement<bool> makeRows = new(sql.Many.MakeRows,
+            [model.Key.Parse([.. rowless.Select(r => r.NodeId)]), ReserveRowWait], timeLimit, static _ => true);
+        try
+        {
+            await statements.QueryAsync(makeRows).ConfigureAwait(false);
+            return true;
+        }
+        catch (PostgresException e) when (IsRowInHand(e))
+        {
+            return false;
+        }
+    }
+
+    private Statement<bool> ReleaseOf(string holder, HeldNode held, TimeSpan timeLimit) => new(
+        held.Mode == ReservationMode.Shared ? sql.Shared.Release : sql.Reservations.Release,
+        [KeyOf(held.NodeId), holder, held.FencingToken, ReleaseRowWait], timeLimit, static _ => true);
+
+    private Reservation? ReadReservation(NpgsqlDataReader row) => ReserveReply.ReadReservation(row, model.Key.Spell);
+
+    private object KeyOf(NodeId nodeId) => model.Key.Parse(nodeId.ToString());
 }

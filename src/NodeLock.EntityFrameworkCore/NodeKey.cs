@@ -22,6 +22,18 @@ internal sealed class NodeKey(Type type, string table)
             $"Node id '{text}' is not {Words}, the key type of table {table}.", nameof(text));
     }
 
+    /// <summary>The values of several, in an array of the key's own type, which the database has for it too.</summary>
+    /// <exception cref="ArgumentException">A text is no value of the key's type.</exception>
+    public Array Parse(IReadOnlyList<NodeId> ids)
+    {
+        Array keys = Array.CreateInstance(Type, ids.Count);
+        for (int i = 0; i < ids.Count; i++) keys.SetValue(Parse(ids[i].ToString()), i);
+        return keys;
+    }
+
+    /// <summary>The node id of a key's value.</summary>
+    public NodeId Spell(object value) => new(Format(value));
+
     /// <summary>The one spelling of a key's value, which is also the database's own.</summary>
     public string Format(object value)
     {

@@ -71,6 +71,10 @@ internal static class OwnTransaction
         await using (command.ConfigureAwait(false)) await command.ExecuteNonQueryAsync().ConfigureAwait(false);
     }
 
+    /// <summary>A time limit as the server's settings take it.</summary>
+    public static string Milliseconds(TimeSpan timeLimit) =>
+        string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(timeLimit.TotalMilliseconds):0}ms");
+
     private static void Execute(NpgsqlConnection connection, string sql, object[] parameters, TimeSpan timeLimit)
     {
         using NpgsqlCommand command = CommandOf(connection, sql, parameters, timeLimit);
@@ -87,9 +91,6 @@ internal static class OwnTransaction
 
     // A whole number of seconds, and 0 would mean for ever.
     private static int Seconds(TimeSpan timeLimit) => (int)Math.Ceiling(timeLimit.TotalSeconds);
-
-    private static string Milliseconds(TimeSpan timeLimit) =>
-        string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(timeLimit.TotalMilliseconds):0}ms");
 
     private static NpgsqlBatch BatchOf<T>(NpgsqlConnection connection, Statement<T> statement)
     {

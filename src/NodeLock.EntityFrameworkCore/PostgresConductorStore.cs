@@ -12,17 +12,15 @@ internal sealed class PostgresConductorStore : IConductorStore
 
     private readonly NpgsqlConnection connection;
     private readonly ReservationModel model;
-    private readonly ReservationSql sql;
-    private readonly ConductorSql conductorSql;
+    private readonly KindSql sql;
     private readonly TimeSpan timeLimit;
 
-    public PostgresConductorStore(NpgsqlConnection connection, ReservationModel model, ReservationSql sql,
-        ConductorSql conductorSql, TimeSpan timeLimit)
+    public PostgresConductorStore(
+        NpgsqlConnection connection, ReservationModel model, KindSql sql, TimeSpan timeLimit)
     {
         this.connection = connection;
         this.model = model;
         this.sql = sql;
-        this.conductorSql = conductorSql;
         this.timeLimit = timeLimit;
     }
 
@@ -52,51 +50,45 @@ internal sealed class PostgresConductorStore : IConductorStore
         return clone;
     }
 
-    public bool Register(ConductorEntry conductor) => Query(conductorSql.Register, static _ => true, conductor.Holder,
-        model.Kind, conductor.Name, conductor.Host, conductor.ProcessId, conductor.Lease).Count > 0;
+    public bool Register(ConductorEntry conductor) => Query(sql.Conductors.Register, static _ => true,
+        conductor.Holder, model.Kind, conductor.Name, conductor.Host, conductor.ProcessId, conductor.Lease,
+        conductor.RequiresFence).Count > 0;
 
     public DateTimeOffset? Renew(string holder, TimeSpan lease) =>
-        Query(conductorSql.Renew, static row => row.GetFieldValue<DateTimeOffset>(0), holder, lease) is [var clock]
+        Query(sql.Conductors.Renew, static row => row.GetFieldValue<DateTimeOffset>(0), holder, lease) is [var clock]
             ? clock
             : null;
 
     public IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held) =>
-        Query(sql.FindLost, ReadNode, Ids(held), Tokens(held), holder);
+        Query(sql.Many.FindLost, ReadHeld, ManySql.Named(model.Key, holder, held));
 
-    public IReadOnlyList<HeldNode> FindReservedBy(string holder) => Query(sql.FindReservedBy, ReadNode, holder);
+    public IReadOnlyList<HeldNode> FindReservedBy(string holder) => Query(sql.Many.FindReservedBy, ReadHeld, holder);
 
     public int Release(string holder, IReadOnlyList<HeldNode> held) =>
-        Change(sql.ReleaseMany, Ids(held), Tokens(held), holder);
+        Query(sql.Many.Release, ReadHeld, ManySql.Named(model.Key, holder, held)).Count;
 
     public IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter) =>
-        Query(conductorSql.DeclareDead, static row => row.GetString(0), model.Kind, holder, notAfter.ToUniversalTime());
+        Query(sql.Conductors.DeclareDead, ReadHolder, model.Kind, holder, notAfter.ToUniversalTime());
 
-    public int Sweep(int batchSize) => Change(conductorSql.Sweep, batchSize);
+    public IReadOnlyList<string> ClaimForFence(string fencer) =>
+        Query(sql.Fence.Claim, ReadHolder, model.Kind, fencer);
 
-    public IReadOnlyList<string> FindStrangers() => Query(conductorSql.FindStrangers, static row => row.GetString(0));
+    public int Sweep(int batchSize) => Change(sql.Conductors.Sweep, batchSize);
 
-    public IReadOnlyList<string> ClaimForFence(string fencer) => throw new NotSupportedException();
+    public IReadOnlyList<string> FindStrangers() => Query(sql.Conductors.FindStrangers, ReadHolder);
 
-    public void Bury(string stranger, bool requiresFence) => Change(conductorSql.Bury, stranger, model.Kind);
+    public void Bury(string stranger, bool requiresFence) =>
+        Change(sql.Conductors.Bury, stranger, model.Kind, requiresFence);
 
-    public int Forget(TimeSpan endedFor) => Change(conductorSql.Forget, model.Kind, endedFor);
+    public int Forget(TimeSpan endedFor) => Change(sql.Conductors.Forget, model.Kind, endedFor);
 
-    public bool Leave(string holder) => Query(conductorSql.Leave, static _ => true, holder).Count > 0;
+    public bool Leave(string holder) => Query(sql.Conductors.Leave, static _ => true, holder).Count > 0;
 
     public void Dispose() => connection.Dispose();
 
-    private static long[] Tokens(IReadOnlyList<HeldNode> held) => [.. held.Select(h => h.FencingToken)];
+    private static string ReadHolder(NpgsqlDataReader row) => row.GetString(0);
 
-    /// <summary>An array of the key's own type, which the database has for it too.</summary>
-    private Array Ids(IReadOnlyList<HeldNode> held)
-    {
-        Array ids = Array.CreateInstance(model.Key.Type, held.Count);
-        for (int i = 0; i < held.Count; i++) ids.SetValue(model.Key.Parse(held[i].NodeId.ToString()), i);
-        return ids;
-    }
-
-    private HeldNode ReadNode(NpgsqlDataReader row) =>
-        new(new NodeId(model.Key.Format(row.GetValue(0))), row.GetInt64(1));
+    private HeldNode ReadHeld(NpgsqlDataReader row) => ReserveReply.ReadHeld(row, model.Key.Spell);
 
     private List<T> Query<T>(string statement, Func<NpgsqlDataReader, T> read, params object[] parameters) =>
         OwnTransaction.Query(connection, new Statement<T>(statement, parameters, timeLimit, read)).Rows;

@@ -7,6 +7,7 @@ namespace NodeLock.EntityFrameworkCore;
 internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
 {
     // $1 node  $2 me  $3 the token this process names as its own, 0 for none  $4 purpose  $5 row wait
+    // $6 until the next attempt, 0 when there will be none
     //
     // Why two conductors cannot both win: the row is locked first, and everything is decided on the version that the
     // lock gave (a FOR UPDATE that waited re-reads its row, but subqueries keep the statement's older snapshot: the
@@ -18,6 +19,9 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
     //
     // "trusted" is judged after the lock: an asker whose lease ran out while it waited for the row gets nothing.
     //
+    // A row that somebody shares is left as it is and answered with "shared": SharedSql.Reserve is for that. Here it
+    // would cost every reserve a fifth more, most of it planning.
+    //
     // The lock may take no longer than $5. The setting is made by joining it, before the first row is looked at.
     //
     // What is decided is one row, that of $1, so the update finds its own by $1 too: joined by id, a table of few pages
@@ -28,7 +32,7 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
           select set_config('lock_timeout', $5, true) as row_wait, [durable]),
         locked as materialized (
           select n.[id] as id, n.[reservation] as reservation, n.[token] as token, n.[purpose] as purpose,
-                 n.[reserved_at] as reserved_at
+                 n.[reserved_at] as reserved_at, n.[shared] as shared, n.[writer_until] as writer_until
           from settings cross join [nodes] n
           where n.[id] = $1 and settings.row_wait is not null
           for no key update of n),
@@ -36,20 +40,33 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
           select l.*,
             exists (select from [conductors] c
                     where c.[holder] = $2 and c.[state] = 'alive' and c.[expires_at] > clock_timestamp()) as trusted,
-            l.reservation is null
+            l.shared = '{}' and (
+              l.reservation is null
               or (l.reservation = $2 and l.token = $3)
               or exists (select from [conductors] c
-                         where c.[holder] = l.reservation and c.[state] in ('fenced', 'left')) as free
+                         where c.[holder] = l.reservation and c.[state] in ('fenced', 'left'))) as free
           from locked l),
         reserved as (
           update [nodes] n
           set [reservation] = $2, [token] = greatest([next_token], n.[token] + 1), [purpose] = $4,
-              [reserved_at] = clock_timestamp()
+              [reserved_at] = clock_timestamp(), [writer_until] = null
           from decided d
           where n.[id] = $1 and d.free and d.trusted
-          returning n.[id] as id, n.[token] as token, n.[reserved_at] as reserved_at)
-        select d.id, d.trusted, r.token, r.reserved_at, d.reservation, d.token, d.purpose, d.reserved_at,
-               (select c.[state] from [conductors] c where c.[holder] = d.reservation)
+          returning n.[id] as id, n.[token] as token, n.[reserved_at] as reserved_at),
+        refused as (
+          update [nodes] n set [writer_until] = greatest(n.[writer_until], clock_timestamp() + $6 * 2)
+          from decided d
+          where n.[id] = $1 and d.trusted and not d.free and d.shared = '{}'
+            and $6 > interval '0' and coalesce(d.writer_until < clock_timestamp() + $6, true))
+        select d.id,
+               case when not d.trusted then 'not alive'
+                    when r.id is not null then 'granted'
+                    when d.shared <> '{}' then 'shared'
+                    when d.reservation = $2 then 'unnamed'
+                    else 'taken' end,
+               coalesce(r.token, d.token), r.reserved_at, null::interval, null::timestamptz,
+               false, case when d.reservation is not null then array[d.reservation] end, d.token, d.purpose,
+               d.reserved_at, (select c.[state] from [conductors] c where c.[holder] = d.reservation)
         from decided d left join reserved r on r.id = d.id
         """;
 
@@ -81,64 +98,57 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
         where n.[id] = $1 and n.[reservation] = $2 and n.[token] = $3 and settings.row_wait is not null
         """;
 
-    // $1 nodes  $2 tokens  $3 holder. The same for many, none of which it waits for.
-    private const string ReleaseManyTemplate =
-        """
-        with locked as materialized (
-          select n.[id] as id
-          from [nodes] n join unnest($1, $2) as h(id, token) on n.[id] = h.id
-          where n.[reservation] = $3 and n.[token] = h.token
-          order by n.[id]
-          for no key update of n skip locked)
-        update [nodes] n set [reservation] = null, [purpose] = null, [reserved_at] = null
-        from locked l
-        where n.[id] = l.id and n.[reservation] = $3
-        """;
-
-    // $1 nodes  $2 tokens  $3 holder. By primary key, so that it stays quick however many nodes there are.
-    private const string FindLostTemplate =
-        """
-        select h.id, h.token from unnest($1, $2) as h(id, token)
-        left join [nodes] n on n.[id] = h.id and n.[reservation] = $3 and n.[token] = h.token
-        where n.[id] is null
-        """;
-
-    // $1 holder
-    private const string FindReservedByTemplate =
-        "select n.[id], n.[token] from [nodes] n where n.[reservation] = $1";
-
     private const string ListTemplate =
         """
-        select n.[id], n.[reservation], n.[token], n.[purpose], n.[reserved_at], c.[state]
-        from [nodes] n left join [conductors] c on c.[holder] = n.[reservation]
-        where n.[reservation] is not null
-        order by n.[id]
+        select d.id, [standing]
+        from (select n.[id] as id, n.[reservation] as reservation, n.[token] as token, n.[purpose] as purpose,
+                     n.[reserved_at] as reserved_at, n.[shared] as entries
+              from [nodes] n
+              where n.[reservation] is not null or n.[shared] <> '{}') as d
+        [join_standing]
+        order by d.id
         """;
 
     // $1 node. A row of nulls where the node exists and is free.
     private const string FindTemplate =
         """
-        select n.[id], n.[reservation], n.[token], n.[purpose], n.[reserved_at], c.[state]
+        select d.id, [standing]
         from [entity] e
-        left join [nodes] n on n.[id] = e.[entity_id] and n.[reservation] is not null
-        left join [conductors] c on c.[holder] = n.[reservation]
+        left join (select n.[id] as id, n.[reservation] as reservation, n.[token] as token, n.[purpose] as purpose,
+                          n.[reserved_at] as reserved_at, n.[shared] as entries
+                   from [nodes] n) as d on d.id = e.[entity_id]
+        [join_standing]
         where e.[entity_id] = $1
         """;
 
     private const string FindNameTemplate =
         """
-        select n.[id], n.[reservation], n.[token], n.[purpose], n.[reserved_at], c.[state]
+        select d.id, [standing]
         from (select) as one
-        left join [nodes] n on n.[id] = $1 and n.[reservation] is not null
-        left join [conductors] c on c.[holder] = n.[reservation]
+        left join (select n.[id] as id, n.[reservation] as reservation, n.[token] as token, n.[purpose] as purpose,
+                          n.[reserved_at] as reserved_at, n.[shared] as entries
+                   from [nodes] n) as d on d.id = $1
+        [join_standing]
+        """;
+
+    // $1 node  $2 token  $3 row wait. An operator's word against the holder's: the new token is the revocation, as in a
+    // take-over. The holder learns of it at its next look, so this alone does not keep it from acting.
+    private const string BreakTemplate =
+        """
+        with settings as materialized (
+          select set_config('lock_timeout', $3, true) as row_wait, [durable])
+        update [nodes] n
+        set [reservation] = null, [purpose] = null, [reserved_at] = null,
+            [token] = greatest([next_token], n.[token] + 1)
+        from settings
+        where n.[id] = $1 and n.[token] = $2 and n.[reservation] is not null and settings.row_wait is not null
+        returning true
         """;
 
     public string Reserve { get; } = sql.Render(ReserveTemplate);
     public string MakeRow { get; } = sql.Render(nodesAreRows ? MakeRowTemplate : MakeRowOfNameTemplate);
     public string Release { get; } = sql.Render(ReleaseTemplate);
-    public string ReleaseMany { get; } = sql.Render(ReleaseManyTemplate);
-    public string FindLost { get; } = sql.Render(FindLostTemplate);
-    public string FindReservedBy { get; } = sql.Render(FindReservedByTemplate);
     public string Find { get; } = sql.Render(nodesAreRows ? FindTemplate : FindNameTemplate);
     public string List { get; } = sql.Render(ListTemplate);
+    public string Break { get; } = sql.Render(BreakTemplate);
 }

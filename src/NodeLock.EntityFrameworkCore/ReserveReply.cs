@@ -2,45 +2,85 @@ using Npgsql;
 
 namespace NodeLock.EntityFrameworkCore;
 
-/// <summary>Reads what the statements of <see cref="ReservationSql"/> answer.</summary>
+/// <summary>Reads what the statements about reservations answer.</summary>
 internal static class ReserveReply
 {
-    /// <summary>A row of <see cref="ReservationSql.Reserve"/>.</summary>
-    public static ReserveAnswer Read(NpgsqlDataReader row, ReserveRequest request, Func<object, NodeId> spell)
+    private const int Id = 0, Word = 1, Token = 2, ReservedAt = 3, WriterWaits = 4, Wish = 5, Standing = 6,
+        Place = 12;
+
+    /// <summary>
+    /// The answer to a request. Null where the statement could not decide: the node has no row yet, or others share it.
+    /// </summary>
+    public static ReserveAnswer? Read(NpgsqlDataReader row, ReserveRequest request, Func<object, NodeId> spell)
     {
-        const int Id = 0, Trusted = 1, Granted = 2, GrantedAt = 3, Held = 4;
         NodeId nodeId = spell(row.GetValue(Id));
         if (nodeId != request.NodeId)
             throw new InvalidOperationException($"The database takes node id '{request.NodeId}' for '{nodeId}': its "
                 + "key finds text equal that is not the same, so that one node would have two gates.");
-        if (!row.GetBoolean(Trusted)) return new ReserveAnswer.ConductorNotAlive();
 
-        string? holder = row.IsDBNull(Held) ? null : row.GetString(Held);
-        if (!row.IsDBNull(Granted))
-            return new ReserveAnswer.Granted(row.GetInt64(Granted), row.GetFieldValue<DateTimeOffset>(GrantedAt),
-                TakenOverFrom: holder == request.Holder ? null : holder);
-
-        Reservation current = Reservation(row, nodeId, Held);
-        return holder == request.Holder
-            ? new ReserveAnswer.Unnamed(current.FencingToken, ReservationMode.Exclusive)
-            : new ReserveAnswer.Taken(current);
+        return row.GetString(Word) switch
+        {
+            "granted" => Granted(row, request, nodeId),
+            "taken" => Taken(row, nodeId),
+            "unnamed" => new ReserveAnswer.Unnamed(row.GetInt64(Token), StandingOf(row, nodeId, Standing).Mode),
+            "not held" => new ReserveAnswer.NotHeld(),
+            "withheld" => new ReserveAnswer.Withheld(),
+            "not alive" => new ReserveAnswer.ConductorNotAlive(),
+            "in hand" => new ReserveAnswer.RowInHand(),
+            "not found" => new ReserveAnswer.NodeNotFound(),
+            "shared" or "without a row" => null,
+            string unknown => throw new InvalidOperationException($"A reserve was answered with '{unknown}'."),
+        };
     }
 
-    /// <summary>A row of <see cref="ReservationSql.Find"/> or <see cref="ReservationSql.List"/>; null when
-    /// free.</summary>
-    public static Reservation? ReadReservation(NpgsqlDataReader row, Func<object, NodeId> spell) =>
-        row.IsDBNull(0) ? null : Reservation(row, spell(row.GetValue(0)), held: 1);
+    /// <summary>The same of one of several requests, which the row names by its place.</summary>
+    public static ReserveAnswer? Read(
+        NpgsqlDataReader row, IReadOnlyList<ReserveRequest> requests, Func<object, NodeId> spell) =>
+        Read(row, requests[(int)row.GetInt64(Place) - 1], spell);
 
-    /// <summary>Holder, token, purpose, since and the holder's state, from the column <paramref name="held"/>
-    /// on.</summary>
-    private static Reservation Reservation(NpgsqlDataReader row, NodeId nodeId, int held) => new(
+    /// <summary>A reservation that was found; null when the node is free.</summary>
+    public static Reservation? ReadReservation(NpgsqlDataReader row, Func<object, NodeId> spell) =>
+        IsFree(row, 1) ? null : StandingOf(row, spell(row.GetValue(Id)), 1);
+
+    /// <summary>A node, the token or stamp, and whether it is shared.</summary>
+    public static HeldNode ReadHeld(NpgsqlDataReader row, Func<object, NodeId> spell) =>
+        new(spell(row.GetValue(0)), row.GetInt64(1), ModeOf(row, 2));
+
+    private static ReserveAnswer.Granted Granted(NpgsqlDataReader row, ReserveRequest request, NodeId nodeId)
+    {
+        Reservation? met = IsFree(row, Standing) ? null : StandingOf(row, nodeId, Standing);
+        string? exclusive = met is { Mode: ReservationMode.Exclusive, Holders: [string holder] } ? holder : null;
+        return new ReserveAnswer.Granted(row.GetInt64(Token), row.GetFieldValue<DateTimeOffset>(ReservedAt),
+            TakenOverFrom: exclusive == request.Holder ? null : exclusive)
+        {
+            WriterWaits = WaitOf(row),
+        };
+    }
+
+    private static ReserveAnswer.Taken Taken(NpgsqlDataReader row, NodeId nodeId) =>
+        new(StandingOf(row, nodeId, Standing))
+        {
+            WriterWaits = WaitOf(row),
+            Wish = row.IsDBNull(Wish) ? null : row.GetFieldValue<DateTimeOffset>(Wish),
+        };
+
+    private static TimeSpan WaitOf(NpgsqlDataReader row) =>
+        !row.IsDBNull(WriterWaits) && row.GetTimeSpan(WriterWaits) is { Ticks: > 0 } wait ? wait : TimeSpan.Zero;
+
+    private static bool IsFree(NpgsqlDataReader row, int standing) => row.IsDBNull(standing + 1);
+
+    private static ReservationMode ModeOf(NpgsqlDataReader row, int isShared) =>
+        row.GetBoolean(isShared) ? ReservationMode.Shared : ReservationMode.Exclusive;
+
+    /// <summary>Whether it is shared, its holders, token, purpose, since and state, from a column on.</summary>
+    private static Reservation StandingOf(NpgsqlDataReader row, NodeId nodeId, int standing) => new(
         nodeId,
-        ReservationMode.Exclusive,
-        [row.GetString(held)],
-        row.IsDBNull(held + 2) ? "" : row.GetString(held + 2),
-        row.GetFieldValue<DateTimeOffset>(held + 3),
-        row.GetInt64(held + 1),
-        (row.IsDBNull(held + 4) ? null : row.GetString(held + 4)) switch
+        ModeOf(row, standing),
+        row.GetFieldValue<string[]>(standing + 1),
+        row.IsDBNull(standing + 3) ? "" : row.GetString(standing + 3),
+        row.GetFieldValue<DateTimeOffset>(standing + 4),
+        row.GetInt64(standing + 2),
+        (row.IsDBNull(standing + 5) ? null : row.GetString(standing + 5)) switch
         {
             "dead" => ReservationState.WaitingForFence,
             "fenced" or "left" => ReservationState.Revoked,

@@ -13,6 +13,39 @@ internal sealed partial class SqlTemplate(ReservationModel model)
     private const string Durable = "case when current_setting('synchronous_commit') = 'off' "
         + "then set_config('synchronous_commit', 'on', true) end as durable";
 
+    // Whether the conductor that an entry e of those that share a node names is fenced or has left. Both are for ever,
+    // so any snapshot may say so; an entry of a conductor that is dead, or that has no row, still counts.
+    private const string EntryEnded = "exists (select from [conductors] c "
+        + "where c.[holder] = split_part(e, ' ', 1) and c.[state] in ('fenced', 'left'))";
+
+    // What stands in a row d (reservation, token, purpose, reserved_at, entries), in the columns that ReserveReply
+    // reads a reservation from; nulls when the node is free. Entries of ended conductors show only when there are no
+    // others.
+    private const string Standing = "s.shared, s.holders, s.token, d.purpose, d.reserved_at, s.state";
+
+    private const string JoinStanding =
+        """
+        left join lateral (
+          select false as shared, array[d.reservation] as holders, d.token as token,
+                 (select c.[state] from [conductors] c where c.[holder] = d.reservation) as state
+          where d.reservation is not null
+          union all
+          select true, coalesce(array_agg(e.holder order by e.place) filter (where not e.ended),
+                                array_agg(e.holder order by e.place)),
+                 coalesce(max(e.stamp) filter (where not e.ended), max(e.stamp)),
+                 case when bool_or(e.state = 'dead') then 'dead' when bool_and(e.ended) then 'fenced' else 'alive' end
+          from (select split_part(u.entry, ' ', 1) as holder, split_part(u.entry, ' ', 2)::bigint as stamp,
+                       u.place as place, c.[state] as state,
+                       coalesce(c.[state] in ('fenced', 'left'), false) as ended
+                from unnest(d.entries) with ordinality as u(entry, place)
+                left join [conductors] c on c.[holder] = split_part(u.entry, ' ', 1)) as e
+          where d.reservation is null
+          having count(*) > 0) as s on true
+        """;
+
+    // Whether there is a node a.id, where the store knows that.
+    private const string IsNode = "exists (select from [entity] e where e.[entity_id] = a.id)";
+
     private readonly Dictionary<string, string> names = new()
     {
         ["nodes"] = model.Table.Sql,
@@ -21,6 +54,8 @@ internal sealed partial class SqlTemplate(ReservationModel model)
         ["token"] = model.Columns.Token,
         ["purpose"] = model.Columns.Purpose,
         ["reserved_at"] = model.Columns.ReservedAt,
+        ["shared"] = model.Columns.Shared,
+        ["writer_until"] = model.Columns.WriterUntil,
         ["conductors"] = model.Conductors.Sql,
         ["holder"] = model.ConductorColumns.Holder,
         ["kind"] = model.ConductorColumns.Kind,
@@ -31,13 +66,26 @@ internal sealed partial class SqlTemplate(ReservationModel model)
         ["started_at"] = model.ConductorColumns.StartedAt,
         ["heartbeat_at"] = model.ConductorColumns.HeartbeatAt,
         ["expires_at"] = model.ConductorColumns.ExpiresAt,
+        ["requires_fence"] = model.ConductorColumns.RequiresFence,
+        ["fenced_by"] = model.ConductorColumns.FencedBy,
         ["entity"] = model.Entity?.Sql ?? "",
         ["entity_id"] = model.EntityId ?? "",
         ["next_token"] = $"nextval({model.SequenceLiteral})",
         ["durable"] = Durable,
     };
 
-    public string Render(string template) => Name().Replace(template, match => names[match.Groups["name"].Value]);
+    private readonly Dictionary<string, string> fragments = new()
+    {
+        ["entry_ended"] = EntryEnded,
+        ["standing"] = Standing,
+        ["join_standing"] = JoinStanding,
+        ["is_node"] = model.Entity is null ? "true" : IsNode,
+    };
+
+    public string Render(string template) => Name().Replace(template, match => Of(match.Groups["name"].Value));
+
+    private string Of(string name) =>
+        fragments.TryGetValue(name, out string? fragment) ? Render(fragment) : names[name];
 
     [GeneratedRegex(@"\[(?<name>\w+)\]", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Name();

@@ -19,6 +19,6 @@ internal static class Requests
     public static bool IsRenewal(this ProxiedRequest request) => request.Contains("returning c.heartbeat_at");
 
     /// <summary>The heartbeat's release of what nobody uses.</summary>
-    public static bool IsGivingBack(this ProxiedRequest request) => request.Contains("unnest($1, $2)")
-        && request.Contains("skip locked");
+    public static bool IsGivingBack(this ProxiedRequest request) => request.Contains("unnest($1, $2, $3)")
+        && request.Contains("returning l.id, l.token, l.shared");
 }
