@@ -26,5 +26,29 @@ internal abstract class DecoratedRepository(INodeLockRepository inner) : INodeLo
     public ValueTask<IReadOnlyList<Reservation>> ListAsync(CancellationToken cancellationToken) =>
         inner.ListAsync(cancellationToken);
 
+    public virtual ValueTask<IReadOnlyList<ReserveAnswer>> ReserveManyAsync(
+        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit) =>
+        inner.ReserveManyAsync(requests, atomicity, timeLimit);
+
+    public virtual ValueTask<IReadOnlyList<HeldNode>> ReleaseManyAsync(
+        string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit) =>
+        inner.ReleaseManyAsync(holder, held, timeLimit);
+
+    public ValueTask<bool> BreakAsync(NodeId nodeId, long fencingToken, TimeSpan timeLimit) =>
+        inner.BreakAsync(nodeId, fencingToken, timeLimit);
+
+    public ValueTask<bool> BreakAsync(NodeId nodeId, string sharer, TimeSpan timeLimit) =>
+        inner.BreakAsync(nodeId, sharer, timeLimit);
+
+    public ValueTask<IReadOnlyList<NodeId>> FindReservedByAsync(string deadHolder, TimeSpan timeLimit) =>
+        inner.FindReservedByAsync(deadHolder, timeLimit);
+
+    public ValueTask<Reservation?> RevokeAsync(
+        NodeId nodeId, string deadHolder, string fencer, TimeSpan timeLimit) =>
+        inner.RevokeAsync(nodeId, deadHolder, fencer, timeLimit);
+
+    public ValueTask<bool> FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
+        inner.FinishFenceAsync(deadHolder, fencer, timeLimit);
+
     public IConductorStore Connect(TimeSpan timeLimit) => inner.Connect(timeLimit);
 }

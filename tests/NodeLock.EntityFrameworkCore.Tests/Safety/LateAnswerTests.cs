@@ -39,11 +39,11 @@ public sealed class LateAnswerTests(PostgresFixture postgres) : SafetyTest(postg
         TestConductor any = Fleet.Create(new ConductorSetup());
         using IConductorStore line = any.Repository.Connect(Limit);
         const string Blind = "blind/1";
-        Assert.True(line.Register(new ConductorEntry(Blind, "blind", "here", 1, TimeSpan.FromMinutes(5))));
+        Assert.True(line.Register(new ConductorEntry(Blind, "blind", "here", 1, TimeSpan.FromMinutes(5), false)));
 
         IReadOnlyList<BeliefOverlap> overlaps = await JudgeAsync(Blind, async beliefs =>
         {
-            ReserveRequest request = new(Node, Blind, 0, "held up");
+            ReserveRequest request = new(ReserveAction.Reserve, Node, Blind, 0, "held up");
             if (await any.Repository.ReserveAsync(request, Limit) is ReserveAnswer.Granted granted)
                 beliefs.Begin(Node.ToString(), "a", Blind, granted.FencingToken);
         }, meanwhile: () => Task.CompletedTask);
@@ -84,9 +84,9 @@ public sealed class LateAnswerTests(PostgresFixture postgres) : SafetyTest(postg
             string holder = $"slow/{round}";
             await using NpgsqlTransaction transaction = await user.BeginTransactionAsync();
             await new NpgsqlCommand("select from nodelock_nodes for update", user).ExecuteNonQueryAsync();
-            Assert.True(line.Register(new ConductorEntry(holder, "slow", "here", 1, TimeSpan.FromMilliseconds(100))));
+            Assert.True(line.Register(new ConductorEntry(holder, "slow", "here", 1, TimeSpan.FromMilliseconds(100), false)));
             Task<ReserveAnswer> reserve =
-                any.Repository.ReserveAsync(new ReserveRequest(Node, holder, 0, "test"), Limit).AsTask();
+                any.Repository.ReserveAsync(new ReserveRequest(ReserveAction.Reserve, Node, holder, 0, "test"), Limit).AsTask();
             await Fleet.UntilAsync("select expires_at < clock_timestamp() from nodelock_conductors where holder = $1",
                 holder);
             await transaction.CommitAsync();

@@ -79,5 +79,5 @@ internal sealed class TokenResetRepository(INodeLockRepository right, string con
         await AnswerAsync(request, await TryTakeAsync(Take, request));
 
     public override async ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
-        await TryTakeAsync(Reset, new ReserveRequest(held.NodeId, holder, held.FencingToken, ""));
+        await TryTakeAsync(Reset, new ReserveRequest(ReserveAction.Reserve, held.NodeId, holder, held.FencingToken, ""));
 }

@@ -10,7 +10,7 @@ public abstract partial class NodeLockRepositoryConformance
     {
         string a = Register();
 
-        Assert.False(connection.Register(new ConductorEntry(a, "conductor", "there", 2, Lease)));
+        Assert.False(connection.Register(new ConductorEntry(a, "conductor", "there", 2, Lease, RequiresFence: false)));
     }
 
     [Fact]
@@ -65,7 +65,7 @@ public abstract partial class NodeLockRepositoryConformance
         Assert.Empty(connection.DeclareDead(b, DateTimeOffset.MaxValue));
         Assert.Null(connection.Renew(a, Lease));
         Assert.IsType<ReserveAnswer.ConductorNotAlive>(await ReserveAsync(Node, a));
-        Assert.False(connection.Register(new ConductorEntry(a, "conductor", "here", 1, Lease)));
+        Assert.False(connection.Register(new ConductorEntry(a, "conductor", "here", 1, Lease, RequiresFence: false)));
     }
 
     [Fact]
@@ -166,7 +166,7 @@ public abstract partial class NodeLockRepositoryConformance
         Assert.Equal(0, connection.Sweep(10));
         Assert.IsType<ReserveAnswer.Taken>(await ReserveAsync(Nodes[0], b));
 
-        connection.Bury(a);
+        connection.Bury(a, requiresFence: false);
         Assert.Empty(connection.FindStrangers());
         Assert.Null(connection.Renew(a, Lease));
         Assert.Equal(a, (await GrantAsync(Nodes[0], b)).TakenOverFrom);
@@ -180,7 +180,7 @@ public abstract partial class NodeLockRepositoryConformance
         string b = Register();
         long token = (await GrantAsync(Node, a)).FencingToken;
 
-        connection.Bury(a);
+        connection.Bury(a, requiresFence: false);
 
         Assert.NotNull(connection.Renew(a, Lease));
         Assert.IsType<ReserveAnswer.Taken>(await ReserveAsync(Node, b));

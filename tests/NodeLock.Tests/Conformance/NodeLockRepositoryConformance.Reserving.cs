@@ -89,7 +89,7 @@ public abstract partial class NodeLockRepositoryConformance
 
         ReserveAnswer answer = await ReserveAsync(Node, a, purpose: "again");
 
-        Assert.Equal(new ReserveAnswer.Unnamed(token), answer);
+        Assert.Equal(new ReserveAnswer.Unnamed(token, ReservationMode.Exclusive), answer);
         await HeldByAsync(Node, a, token, "lost");
     }
 
@@ -113,8 +113,9 @@ public abstract partial class NodeLockRepositoryConformance
         long first = (await GrantAsync(Node, a, purpose: "first")).FencingToken;
         long second = (await GrantAsync(Node, a, known: first, purpose: "second")).FencingToken;
 
-        Assert.Equal(new ReserveAnswer.Unnamed(second), await ReserveAsync(Node, a, known: 0, purpose: "first"));
-        Assert.Equal(new ReserveAnswer.Unnamed(second), await ReserveAsync(Node, a, known: first, purpose: "second"));
+        ReserveAnswer.Unnamed unnamed = new(second, ReservationMode.Exclusive);
+        Assert.Equal(unnamed, await ReserveAsync(Node, a, known: 0, purpose: "first"));
+        Assert.Equal(unnamed, await ReserveAsync(Node, a, known: first, purpose: "second"));
 
         await HeldByAsync(Node, a, second, "second");
     }

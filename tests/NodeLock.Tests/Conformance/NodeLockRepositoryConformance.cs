@@ -50,13 +50,13 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     private string Register(TimeSpan? lease = null)
     {
         string holder = $"conductor/{++conductors}";
-        Assert.True(connection.Register(new ConductorEntry(holder, "conductor", "here", 1, lease ?? Lease)));
+        Assert.True(connection.Register(new ConductorEntry(holder, "conductor", "here", 1, lease ?? Lease, RequiresFence: false)));
         return holder;
     }
 
     private async Task<ReserveAnswer> ReserveAsync(NodeId node, string holder, long known = 0,
         string purpose = "test") =>
-        await store.ReserveAsync(new ReserveRequest(node, holder, known, purpose), Limit);
+        await store.ReserveAsync(new ReserveRequest(ReserveAction.Reserve, node, holder, known, purpose), Limit);
 
     private async Task<ReserveAnswer.Granted> GrantAsync(NodeId node, string holder, long known = 0,
         string purpose = "test") =>
