@@ -20,7 +20,6 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     private readonly ReservationModel model;
     private readonly ReservationSql sql;
     private readonly ConductorSql conductorSql;
-    private readonly Statements statements;
     private volatile bool isChecked;
 
     /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the
@@ -34,7 +33,8 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         SqlTemplate template = new(model);
         sql = new ReservationSql(template, nodesAreRows: model.Entity is not null);
         conductorSql = new ConductorSql(template);
-        statements = new Statements(contexts, model.ContextName);
+        GuardSql = new GuardSql(template);
+        Statements = new Statements(contexts, model.ContextName);
     }
 
     string INodeLockRepository.Kind => model.Kind;
@@ -42,6 +42,10 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     string INodeLockRepository.Location => Location;
 
     HeartbeatPace INodeLockRepository.Pace => HeartbeatPace.OwnThread;
+
+    internal GuardSql GuardSql { get; }
+
+    internal Statements Statements { get; }
 
     private string Location { get; }
 
@@ -72,7 +76,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 
             // The node's first reservation, if there is such a node: make its row and ask again.
             Statement<bool> makeRow = new(sql.MakeRow, [id, ReserveRowWait], timeLimit, static _ => true);
-            await statements.QueryAsync(makeRow).ConfigureAwait(false);
+            await Statements.QueryAsync(makeRow).ConfigureAwait(false);
             return await AskAsync(reserve).ConfigureAwait(false) ?? new ReserveAnswer.NodeNotFound();
         }
         // Raised by lock_timeout, which only these statements set: somebody else's transaction has the row.
@@ -83,16 +87,16 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     }
 
     async ValueTask INodeLockRepository.ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
-        await statements.QueryAsync(ReleaseOf(holder, held, timeLimit)).ConfigureAwait(false);
+        await Statements.QueryAsync(ReleaseOf(holder, held, timeLimit)).ConfigureAwait(false);
 
     void INodeLockRepository.Release(string holder, HeldNode held, TimeSpan timeLimit) =>
-        statements.Query(ReleaseOf(holder, held, timeLimit));
+        Statements.Query(ReleaseOf(holder, held, timeLimit));
 
     async ValueTask<Reservation?> INodeLockRepository.FindAsync(NodeId nodeId, CancellationToken cancellationToken)
     {
         Statement<Reservation?> find = new(sql.Find, [model.Key.Parse(nodeId.ToString())], QueryLimit,
             reader => ReserveReply.ReadReservation(reader, SpellingOf), cancellationToken);
-        List<Reservation?> rows = await statements.QueryAsync(find).ConfigureAwait(false);
+        List<Reservation?> rows = await Statements.QueryAsync(find).ConfigureAwait(false);
         return rows.Count > 0 ? rows[0] : throw new NodeNotFoundException(nodeId, model.Kind);
     }
 
@@ -100,7 +104,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     {
         Statement<Reservation?> list = new(sql.List, [], QueryLimit,
             reader => ReserveReply.ReadReservation(reader, SpellingOf), cancellationToken);
-        List<Reservation?> rows = await statements.QueryAsync(list).ConfigureAwait(false);
+        List<Reservation?> rows = await Statements.QueryAsync(list).ConfigureAwait(false);
         return [.. rows.OfType<Reservation>()];
     }
 
@@ -145,6 +149,9 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         }
     }
 
+    /// <summary>A node's key, as a parameter.</summary>
+    internal object KeyOf(NodeId nodeId) => model.Key.Parse(nodeId.ToString());
+
     private static TimeSpan QueryLimit => TimeSpan.FromSeconds(30);
 
     private static string LocationOf(DbContext context)
@@ -158,7 +165,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 
     private async ValueTask<ReserveAnswer?> AskAsync(Statement<ReserveAnswer> reserve)
     {
-        List<ReserveAnswer> rows = await statements.QueryAsync(reserve).ConfigureAwait(false);
+        List<ReserveAnswer> rows = await Statements.QueryAsync(reserve).ConfigureAwait(false);
         return rows.Count > 0 ? rows[0] : null;
     }
 
