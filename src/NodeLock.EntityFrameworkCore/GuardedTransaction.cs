@@ -7,9 +7,9 @@ using Npgsql;
 namespace NodeLock.EntityFrameworkCore;
 
 /// <summary>
-/// A transaction of NodeLock's own around a save: guard, save, commit, and only then the context learns that its changes
-/// are saved. So whatever fails before the commit can be run again from the start, by the user's execution strategy or
-/// by the caller. A commit that fails is neither repeated nor given up before it is known what became of it.
+/// A transaction of NodeLock's own around a save: guard, save, commit, and only then the context learns that its
+/// changes are saved. So whatever fails before the commit can be run again from the start, by the user's execution
+/// strategy or by the caller. A commit that fails is neither repeated nor given up before its outcome is known.
 /// </summary>
 /// <param name="context">The user's context.</param>
 /// <param name="look">Judges the scope in this process, for each attempt.</param>

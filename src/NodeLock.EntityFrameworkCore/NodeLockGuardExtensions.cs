@@ -11,9 +11,10 @@ namespace Microsoft.EntityFrameworkCore;
 /// </summary>
 /// <remarks>
 /// <para>
-/// The context may be any that is connected to the scope's database; NodeLock need not be in its model. From the guard on,
-/// nobody else can reserve the node until the transaction ends: keep it short. It may idle no longer than the conductor's
-/// lease (<c>idle_in_transaction_session_timeout</c>; a lower setting of yours stays), or the server ends it.
+/// The context may be any that is connected to the scope's database; NodeLock need not be in its model. From the guard
+/// on, nobody else can reserve the node until the transaction ends: keep it short. It may idle no longer than the
+/// conductor's lease (<c>idle_in_transaction_session_timeout</c>; a lower setting of yours stays), or the server ends
+/// it.
 /// </para>
 /// <para>
 /// Under every isolation level a stale holder is refused. Under repeatable read and serializable that may also be
@@ -27,13 +28,13 @@ public static class NodeLockGuardExtensions
     /// <remarks>
     /// <para>
     /// In a transaction that is open (of the context, or ambient) the guard and the save are part of it, and it is the
-    /// caller's to commit. Without one, both get a transaction of their own under the context's execution strategy. It
-    /// is found out what became of a commit whose reply was lost, for which up to the length of the lease is taken, so a
-    /// retry neither reports what was not saved nor saves twice.
+    /// caller's to commit. Without one, both get a transaction of their own under the context's execution strategy, as
+    /// a plain save does. What became of a commit whose reply was lost is found out, in no longer than the lease lasts,
+    /// so that a retry neither reports what was not saved nor saves twice.
     /// </para>
     /// <para>
-    /// In a transaction of its own the context accepts its changes only after the commit. What handles <c>SavedChanges</c>
-    /// comes before that, as in any explicit transaction, and must not save again.
+    /// In a transaction of its own the context accepts its changes only after the commit. What handles
+    /// <c>SavedChanges</c> comes before that, as in any explicit transaction, and must not save again.
     /// </para>
     /// </remarks>
     /// <param name="context">The context, on the scope's database.</param>
@@ -69,8 +70,8 @@ public static class NodeLockGuardExtensions
     }
 
     /// <summary>
-    /// Saves the context's changes and releases the node, in one durable transaction: either both have happened, and the
-    /// scope is spent, or neither, and it holds its node as before.
+    /// Saves the context's changes and releases the node, in one durable transaction: either both have happened, and
+    /// the scope is spent, or neither, and it holds its node as before.
     /// </summary>
     /// <remarks>
     /// For the last write of a task. The transaction is its own, as that of <see cref="SaveChangesGuardedAsync"/>, and
@@ -90,14 +91,15 @@ public static class NodeLockGuardExtensions
     {
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(task);
-        return await task.ReleaseInAsync(held =>
+        return await task.ReleaseInAsync(async held =>
         {
             Guard guard = Guard.Of(context, held);
-            return guard.HasTransaction
-                ? throw new InvalidOperationException("A transaction is open, and whether it will be committed is not "
+            if (guard.HasTransaction)
+                throw new InvalidOperationException("A transaction is open, and whether it will be committed is not "
                     + "known here: the node cannot be released in it. Use SaveChangesGuardedAsync in the transaction, "
-                    + "and dispose the scope after its commit.")
-                : new GuardedTransaction(context, () => guard, static sql => sql.Release).SaveAsync(cancellationToken);
+                    + "and dispose the scope after its commit.");
+            return await new GuardedTransaction(context, () => guard, static sql => sql.Release)
+                .SaveAsync(cancellationToken).ConfigureAwait(false);
         }).ConfigureAwait(false);
     }
 

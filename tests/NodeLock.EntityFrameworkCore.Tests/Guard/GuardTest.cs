@@ -32,13 +32,9 @@ public abstract class GuardTest(PostgresFixture postgres) : SafetyTest(postgres)
     private protected Ledger Open(params IInterceptor[] interceptors) =>
         Ledger.Open(Fleet.ConnectionString, null, interceptors);
 
-    private protected Ledger OpenUnder(string isolation) => Ledger.Open(Under(isolation));
-
-    private protected string Under(string isolation, string? connectionString = null) =>
-        new NpgsqlConnectionStringBuilder(connectionString ?? Fleet.ConnectionString)
-        {
-            Options = $"-c default_transaction_isolation={isolation.Replace(" ", @"\ ", StringComparison.Ordinal)}",
-        }.ConnectionString;
+    /// <summary>A context whose own transactions have this isolation level.</summary>
+    private protected Ledger OpenUnder(string isolation, string? connectionString = null) =>
+        Ledger.Open(connectionString ?? Fleet.ConnectionString, null, new Isolation(isolation));
 
     /// <summary>What is saved, in the order of writing.</summary>
     private protected async Task<string?> SavedAsync() =>

@@ -53,3 +53,18 @@ internal sealed class CarelessHandler(string sql) : SaveChangesInterceptor
         return result;
     }
 }
+
+/// <summary>
+/// Gives a context's own transactions an isolation level: Npgsql names one in its <c>begin</c>, so that the database's
+/// default has no say.
+/// </summary>
+internal sealed class Isolation(string level) : DbTransactionInterceptor
+{
+    public override async ValueTask<DbTransaction> TransactionStartedAsync(DbConnection connection,
+        TransactionEndEventData eventData, DbTransaction result, CancellationToken cancellationToken = default)
+    {
+        await using NpgsqlCommand set = new($"set transaction isolation level {level}", (NpgsqlConnection)connection);
+        await set.ExecuteNonQueryAsync(cancellationToken);
+        return result;
+    }
+}

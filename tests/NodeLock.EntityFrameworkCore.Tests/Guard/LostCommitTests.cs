@@ -2,7 +2,6 @@ using Microsoft.EntityFrameworkCore;
 using NodeLock.Tests.Postgres;
 using NodeLock.Tests.Safety;
 using Npgsql;
-using Npgsql.EntityFrameworkCore.PostgreSQL.Infrastructure;
 using Xunit;
 
 namespace NodeLock.Tests.Guard;
@@ -98,16 +97,17 @@ public sealed class LostCommitTests(PostgresFixture postgres) : GuardTest(postgr
     [Fact]
     public async Task A_commit_that_is_still_on_its_way_is_waited_for()
     {
-        TestConductor a = await StartAsync();
+        TestConductor a = await StartAsync(new ConductorSetup { ConnectionString = Fleet.Proxy.ConnectionString });
         await using TaskScope task = await a.AcquireOnceAsync(Node);
-        await using Ledger ledger = OpenBehindProxy(retries: false, commandTimeout: 1).With("first");
-        await Fleet.ExecuteAsync("create table questions (x int)");
+        await using Ledger ledger = Ledger.Open(
+            new NpgsqlConnectionStringBuilder(Fleet.Proxy.ConnectionString) { CommandTimeout = 2 }.ConnectionString)
+            .With("first");
         using HeldRequests commit = Fleet.Proxy.HoldRequests(r => r.Sql.StartsWith("COMMIT", StringComparison.Ordinal));
+        using WatchedRequests questions = Fleet.Proxy.WatchRequests(Question);
 
         Task<int> save = ledger.SaveChangesGuardedAsync(task);
         await commit.WaitForSenderGoneAsync(Limit);
-        await Fleet.UntilAsync("select exists (select from pg_stat_activity where query like '%pg_xact_status%' "
-            + "and pid <> pg_backend_pid() or query = 'commit')");
+        await questions.WaitForMatchesAsync(2, Limit);
         Assert.False(save.IsCompleted);
         commit.Release();
 
@@ -146,7 +146,8 @@ public sealed class LostCommitTests(PostgresFixture postgres) : GuardTest(postgr
     {
         TestConductor a = await StartAsync();
         await using TaskScope task = await a.AcquireOnceAsync(Node);
-        await Fleet.ExecuteAsync("alter table entries alter constraint once deferrable initially deferred");
+        await Fleet.ExecuteAsync("alter table entries drop constraint once, "
+            + "add constraint once unique (text) deferrable initially deferred");
         await using Ledger ledger = Open().With("twice").With("twice");
 
         PostgresException refused =
@@ -173,12 +174,8 @@ public sealed class LostCommitTests(PostgresFixture postgres) : GuardTest(postgr
         Assert.Equal(EntityState.Added, ledger.State);
     }
 
-    private Ledger OpenBehindProxy(bool retries, int? commandTimeout = null) =>
-        Ledger.Open(Fleet.Proxy.ConnectionString, (NpgsqlDbContextOptionsBuilder npgsql) =>
-        {
-            if (retries) Retries(npgsql);
-            if (commandTimeout is { } seconds) npgsql.CommandTimeout(seconds);
-        });
+    private Ledger OpenBehindProxy(bool retries) =>
+        Ledger.Open(Fleet.Proxy.ConnectionString, retries ? Retries : null);
 
     private Task KillAsync(int session) => Fleet.ExecuteAsync("select pg_terminate_backend($1, 10000)", session);
 }

@@ -41,7 +41,7 @@ public sealed class SaveChangesAndReleaseTests(PostgresFixture postgres) : Guard
         TestConductor a = await StartAsync();
         await using TaskScope task = await a.AcquireOnceAsync(Node);
         await using Ledger ledger =
-            Ledger.Open(Fleet.Proxy.ConnectionString, npgsql => { if (retries) Retries(npgsql); }).With("final");
+            Ledger.Open(Fleet.Proxy.ConnectionString, retries ? Retries : null).With("final");
         using DroppedReplies lost = Fleet.Proxy.DropReplyAfterCommit(GuardStatement);
 
         Assert.Equal(1, await ledger.SaveChangesAndReleaseAsync(task));

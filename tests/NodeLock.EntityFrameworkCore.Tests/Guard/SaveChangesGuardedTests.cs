@@ -78,7 +78,7 @@ public sealed class SaveChangesGuardedTests(PostgresFixture postgres) : GuardTes
     {
         TestConductor a = await StartAsync();
         await using TaskScope task = await a.AcquireOnceAsync(Node);
-        await using Ledger ledger = Ledger.Open(Under(isolation, Fleet.Proxy.ConnectionString)).With("first");
+        await using Ledger ledger = OpenUnder(isolation, Fleet.Proxy.ConnectionString).With("first");
         await using NpgsqlConnection other = await Fleet.OpenAsync();
         await using NpgsqlTransaction wish = await other.BeginTransactionAsync();
         await new NpgsqlCommand("update nodelock_nodes set reservation_wanted_until = now()", other)
