@@ -20,7 +20,6 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     private readonly ContextSource contexts;
     private readonly ReservationModel model;
     private readonly KindSql sql;
-    private readonly Statements statements;
     private volatile bool isChecked;
 
     /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the
@@ -32,7 +31,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         model = ReservationModel.Of(lease.Context, kind);
         Location = LocationOf(lease.Context);
         sql = new KindSql(model);
-        statements = new Statements(contexts, model.ContextName);
+        Statements = new Statements(contexts, model.ContextName);
     }
 
     string INodeLockRepository.Kind => model.Kind;
@@ -40,6 +39,10 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     string INodeLockRepository.Location => Location;
 
     HeartbeatPace INodeLockRepository.Pace => HeartbeatPace.OwnThread;
+
+    internal GuardSql GuardSql => sql.Guard;
+
+    internal Statements Statements { get; }
 
     private string Location { get; }
 
@@ -72,7 +75,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
             // The node's first reservation, if there is such a node: make its row and ask again.
             Statement<bool> makeRow = new(
                 sql.Reservations.MakeRow, [id, ReserveRowWait], timeLimit, static _ => true);
-            await statements.QueryAsync(makeRow).ConfigureAwait(false);
+            await Statements.QueryAsync(makeRow).ConfigureAwait(false);
             return await AskAsync(request, id, timeLimit).ConfigureAwait(false) ?? new ReserveAnswer.NodeNotFound();
         }
         catch (PostgresException e) when (IsRowInHand(e))
@@ -102,14 +105,14 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     }
 
     async ValueTask INodeLockRepository.ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
-        await statements.QueryAsync(ReleaseOf(holder, held, timeLimit)).ConfigureAwait(false);
+        await Statements.QueryAsync(ReleaseOf(holder, held, timeLimit)).ConfigureAwait(false);
 
     void INodeLockRepository.Release(string holder, HeldNode held, TimeSpan timeLimit) =>
-        statements.Query(ReleaseOf(holder, held, timeLimit));
+        Statements.Query(ReleaseOf(holder, held, timeLimit));
 
     async ValueTask<IReadOnlyList<HeldNode>> INodeLockRepository.ReleaseManyAsync(
         string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit) =>
-        await statements.QueryAsync(new Statement<HeldNode>(sql.Many.Release,
+        await Statements.QueryAsync(new Statement<HeldNode>(sql.Many.Release,
             ManySql.Named(model.Key, holder, held), timeLimit,
             row => ReserveReply.ReadHeld(row, model.Key.Spell))).ConfigureAwait(false);
 
@@ -117,7 +120,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     {
         Statement<Reservation?> find = new(
             sql.Reservations.Find, [KeyOf(nodeId)], QueryLimit, ReadReservation, cancellationToken);
-        List<Reservation?> rows = await statements.QueryAsync(find).ConfigureAwait(false);
+        List<Reservation?> rows = await Statements.QueryAsync(find).ConfigureAwait(false);
         return rows.Count > 0 ? rows[0] : throw new NodeNotFoundException(nodeId, model.Kind);
     }
 
@@ -125,7 +128,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     {
         Statement<Reservation?> list = new(
             sql.Reservations.List, [], QueryLimit, ReadReservation, cancellationToken);
-        List<Reservation?> rows = await statements.QueryAsync(list).ConfigureAwait(false);
+        List<Reservation?> rows = await Statements.QueryAsync(list).ConfigureAwait(false);
         return [.. rows.OfType<Reservation>()];
     }
 
@@ -139,7 +142,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 
     async ValueTask<IReadOnlyList<NodeId>> INodeLockRepository.FindReservedByAsync(
         string deadHolder, TimeSpan timeLimit) =>
-        await statements.QueryAsync(new Statement<NodeId>(sql.Fence.FindReservedBy, [deadHolder], timeLimit,
+        await Statements.QueryAsync(new Statement<NodeId>(sql.Fence.FindReservedBy, [deadHolder], timeLimit,
             row => model.Key.Spell(row.GetValue(0)))).ConfigureAwait(false);
 
     async ValueTask<Reservation?> INodeLockRepository.RevokeAsync(
@@ -152,7 +155,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     }
 
     async ValueTask<bool> INodeLockRepository.FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
-        (await statements.QueryAsync(new Statement<bool>(sql.Fence.Finish, [deadHolder, fencer], timeLimit,
+        (await Statements.QueryAsync(new Statement<bool>(sql.Fence.Finish, [deadHolder, fencer], timeLimit,
             static _ => true)).ConfigureAwait(false)).Count > 0;
 
     IConductorStore INodeLockRepository.Connect(TimeSpan timeLimit)
@@ -192,7 +195,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     {
         try
         {
-            return await statements.QueryAsync(statement).ConfigureAwait(false);
+            return await Statements.QueryAsync(statement).ConfigureAwait(false);
         }
         catch (PostgresException e) when (IsRowInHand(e))
         {
@@ -204,10 +207,10 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     /// <summary>Null when the node has no row.</summary>
     private async Task<ReserveAnswer?> AskAsync(ReserveRequest request, object id, TimeSpan timeLimit)
     {
-        List<ReserveAnswer?> rows = await statements.QueryAsync(
+        List<ReserveAnswer?> rows = await Statements.QueryAsync(
             StatementOf(request, id, timeLimit)).ConfigureAwait(false);
         if (rows is [null])
-            rows = await statements.QueryAsync(BesideSharers(request, id, timeLimit)).ConfigureAwait(false);
+            rows = await Statements.QueryAsync(BesideSharers(request, id, timeLimit)).ConfigureAwait(false);
         return rows.Count > 0 ? rows[0] : null;
     }
 
@@ -244,7 +247,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
             requests.Max(r => r.NextAttempt),
             atomicity == Atomicity.AllOrNone,
         ];
-        return statements.QueryAsync(new Statement<ReserveAnswer?>(sql.Many.Reserve, parameters, timeLimit,
+        return Statements.QueryAsync(new Statement<ReserveAnswer?>(sql.Many.Reserve, parameters, timeLimit,
             row => ReserveReply.Read(row, requests, model.Key.Spell)));
     }
 
@@ -254,7 +257,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
             [model.Key.Parse([.. rowless.Select(r => r.NodeId)]), ReserveRowWait], timeLimit, static _ => true);
         try
         {
-            await statements.QueryAsync(makeRows).ConfigureAwait(false);
+            await Statements.QueryAsync(makeRows).ConfigureAwait(false);
             return true;
         }
         catch (PostgresException e) when (IsRowInHand(e))
@@ -269,5 +272,5 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 
     private Reservation? ReadReservation(NpgsqlDataReader row) => ReserveReply.ReadReservation(row, model.Key.Spell);
 
-    private object KeyOf(NodeId nodeId) => model.Key.Parse(nodeId.ToString());
+    internal object KeyOf(NodeId nodeId) => model.Key.Parse(nodeId.ToString());
 }

@@ -12,6 +12,7 @@ internal sealed class KindSql
         Many = new ManySql(template, nodesAreRows);
         Conductors = new ConductorSql(template);
         Fence = new FenceSql(template);
+        Guard = new GuardSql(template);
     }
 
     public ReservationSql Reservations { get; }
@@ -23,4 +24,6 @@ internal sealed class KindSql
     public ConductorSql Conductors { get; }
 
     public FenceSql Fence { get; }
+
+    public GuardSql Guard { get; }
 }

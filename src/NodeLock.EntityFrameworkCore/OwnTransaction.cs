@@ -102,38 +102,6 @@ internal static class OwnTransaction
             BatchCommands = { new NpgsqlBatchCommand(Begin), command, new NpgsqlBatchCommand(Commit) },
         };
     }
-
-    /// <summary>
-    /// Hears the warning with which a server confirms a commit whose synchronous standby it did not wait for: after a
-    /// failover that commit may never have been, so it counts as unanswered.
-    /// </summary>
-    private sealed class Replication : IDisposable
-    {
-        private const string Warning = "01000";
-
-        private readonly NpgsqlConnection connection;
-        private string? warning;
-
-        public Replication(NpgsqlConnection connection)
-        {
-            this.connection = connection;
-            connection.Notice += Hear;
-        }
-
-        public void ThrowIfNotWaitedFor()
-        {
-            if (warning is not null)
-                throw new NpgsqlException($"The outcome of a statement is unknown; the server said: {warning}");
-        }
-
-        public void Dispose() => connection.Notice -= Hear;
-
-        private void Hear(object sender, NpgsqlNoticeEventArgs e)
-        {
-            // 01000 is the state of all warnings; the routine's name is the same in every language.
-            if (e.Notice is { SqlState: Warning, Routine: "SyncRepWaitForLSN" }) warning = e.Notice.MessageText;
-        }
-    }
 }
 
 /// <summary>A statement, what it is given, and how its rows are read.</summary>

@@ -120,10 +120,10 @@ internal sealed class Statements(ContextSource contexts, string contextName)
         }
     }
 
-    private static bool IsOverAtOnce(PostgresException e) =>
+    public static bool IsOverAtOnce(PostgresException e) =>
         e.SqlState is PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure;
 
-    private static bool IsAbsence(PostgresException e) =>
+    public static bool IsAbsence(PostgresException e) =>
         e.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn;
 
     /// <summary>What a caller should see instead: the provider's own exception out of EF Core's wrapping, and what to

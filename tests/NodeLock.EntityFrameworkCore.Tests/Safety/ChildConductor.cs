@@ -2,13 +2,15 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
+using NodeLock.Tests.Guard;
 using NodeLock.Tests.Postgres;
 
 namespace NodeLock.Tests.Safety;
 
 /// <summary>
 /// A conductor in a process of its own, spoken to in lines: <c>acquire n</c>, <c>acquire-many n 1000</c>,
-/// <c>ensure n</c>, <c>release n</c>, <c>status</c>, <c>work 3 20 a,b,c</c>, <c>rest</c>, <c>starve</c>, <c>feed</c>.
+/// <c>ensure n</c>, <c>release n</c>, <c>save n text</c>, <c>status</c>, <c>work 3 20 a,b,c</c>, <c>rest</c>, <c>starve</c>, <c>feed</c>.
 /// Each is answered by a line; it ends when its input does. One thread reads, acts and answers, so that a starved
 /// thread pool does not keep it from answering.
 /// </summary>
@@ -72,6 +74,7 @@ internal sealed class ChildConductor : IDisposable
         ["acquire-many", var prefix, var count] => AcquireMany(prefix, Number(count)),
         ["ensure", var node] => Ensure(node),
         ["release", var node] => Release(node),
+        ["save", var node, var text] => Save(node, text),
         ["status"] => $"status {conductor.Manager.Holder} {scopes.Count} {Volatile.Read(ref losses)}",
         ["work", var workers, var hold, var nodes] => Work(Number(workers), Number(hold), nodes.Split(',')),
         ["work-unguarded", var workers, var hold, var nodes] =>
@@ -126,6 +129,20 @@ internal sealed class ChildConductor : IDisposable
         scopes.TryRemove(node, out TaskScope? scope);
         scope!.DisposeAsync().AsTask().GetAwaiter().GetResult();
         return $"released {node}";
+    }
+
+    private string Save(string node, string text)
+    {
+        try
+        {
+            using Ledger ledger = Ledger.Open(conductor.Settings.ConnectionString).With(text);
+            ledger.SaveChangesGuardedAsync(scopes[node]).GetAwaiter().GetResult();
+            return $"saved {text}";
+        }
+        catch (ReservationLostException)
+        {
+            return $"not-saved {text}";
+        }
     }
 
     private string Work(int workers, int hold, string[] nodes, bool isGuarded = true)

@@ -1,3 +1,4 @@
+using Microsoft.EntityFrameworkCore;
 using NodeLock.Tests.Postgres;
 using Npgsql;
 using Xunit;
@@ -73,6 +74,28 @@ public sealed class ReplicationTests : IAsyncLifetime
         for (Task lost = task.Lost.FiredAsync(); !lost.IsCompleted;) await CancelOneWaitAsync(lost);
 
         Assert.Throws<ReservationLostException>(task.EnsureHeld);
+    }
+
+    [Fact]
+    public async Task A_guarded_save_that_was_not_replicated_is_not_reported_as_saved()
+    {
+        TestConductor a = await Fleet.StartAsync();
+        await using TaskScope task = await a.AcquireOnceAsync(Node);
+        await Fleet.ExecuteAsync("""
+            create constraint trigger wait_for_standby after insert on machines deferrable initially deferred
+              for each row execute function wait_for_standby();
+            """);
+        await using FleetContext context = new(
+            new DbContextOptionsBuilder<FleetContext>().UseNpgsql(Fleet.ConnectionString).Options);
+        context.Add(new Machine { Id = 1 });
+
+        Task<int> save = context.SaveChangesGuardedAsync(task);
+        await CancelOneWaitAsync();
+        InvalidOperationException unknown = await Assert.ThrowsAsync<InvalidOperationException>(() => save);
+
+        Assert.Contains("unknown", unknown.Message, StringComparison.Ordinal);
+        Assert.Contains("synchronous replication", unknown.InnerException?.Message, StringComparison.Ordinal);
+        Assert.Equal(EntityState.Added, context.ChangeTracker.Entries().Single().State);
     }
 
     [Fact]

@@ -1,0 +1,58 @@
+using System.Data.Common;
+using System.Diagnostics;
+using Npgsql;
+
+namespace NodeLock.EntityFrameworkCore;
+
+/// <summary>A commit whose reply was lost. The server knows what became of it (the manual, 9.27.7).</summary>
+/// <param name="statements">Asks on a connection of the repository's own: the transaction's is gone.</param>
+/// <param name="transaction">Its id.</param>
+/// <param name="patience">How long it is asked for.</param>
+internal sealed class LostCommit(Statements statements, string transaction, TimeSpan patience)
+{
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan LongestAnswer = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// True when it was committed, false when it was not and never will be, null when that could not be found out in
+    /// time. Nobody's cancellation ends this: what has to be found out has happened already.
+    /// </summary>
+    public async Task<bool?> IsCommittedAsync()
+    {
+        long began = Stopwatch.GetTimestamp();
+        for (TimeSpan pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
+        {
+            switch (await AskAsync(patience - Stopwatch.GetElapsedTime(began)).ConfigureAwait(false))
+            {
+                case "committed": return true;
+                case "aborted": return false;
+                case null: return null;
+            }
+
+            if (Stopwatch.GetElapsedTime(began) + pause >= patience) return null;
+            await Task.Delay(pause, TimeProvider.System, CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Null when the server does not know the transaction: it is not the server that had it, or its log has
+    /// been cut off since.</summary>
+    private async Task<string?> AskAsync(TimeSpan left)
+    {
+        TimeSpan limit = left < LongestAnswer ? left : LongestAnswer;
+        Statement<string?> ask = new(GuardSql.Outcome, [transaction], limit,
+            static row => row.IsDBNull(0) ? null : row.GetString(0));
+        try
+        {
+            return (await statements.QueryAsync(ask).ConfigureAwait(false))[0];
+        }
+        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.InvalidParameterValue)
+        {
+            return null;
+        }
+        catch (Exception e) when (e is DbException or TimeoutException)
+        {
+            return "in progress"; // for all that can be seen from here
+        }
+    }
+}
