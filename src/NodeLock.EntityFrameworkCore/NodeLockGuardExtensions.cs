@@ -91,7 +91,7 @@ public static class NodeLockGuardExtensions
     {
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(task);
-        return await task.ReleaseInAsync(async held =>
+        return await task.ReleaseInAsync(async (held, ends) =>
         {
             Guard guard = Guard.Of(context, held);
             if (guard.HasTransaction)
@@ -99,8 +99,8 @@ public static class NodeLockGuardExtensions
                     + "known here: the node cannot be released in it. Use SaveChangesGuardedAsync in the transaction, "
                     + "and dispose the scope after its commit.");
             return await new GuardedTransaction(context, () => guard, static sql => sql.Release)
-                .SaveAsync(cancellationToken).ConfigureAwait(false);
-        }).ConfigureAwait(false);
+                .SaveAsync(ends).ConfigureAwait(false);
+        }, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>
