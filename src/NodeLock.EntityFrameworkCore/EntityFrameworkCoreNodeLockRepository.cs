@@ -20,6 +20,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     private readonly ReservationModel model;
     private readonly ReservationSql sql;
     private readonly ConductorSql conductorSql;
+    private readonly Statements statements;
     private volatile bool isChecked;
 
     /// <exception cref="InvalidOperationException">The context is not PostgreSQL's, or its model lacks the
@@ -33,8 +34,8 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         SqlTemplate template = new(model);
         sql = new ReservationSql(template, nodesAreRows: model.Entity is not null);
         conductorSql = new ConductorSql(template);
-        GuardSql = new GuardSql(template);
-        Statements = new Statements(contexts, model.ContextName);
+        statements = new Statements(contexts, model.ContextName);
+        GuardSql = new GuardSql(new SqlTemplate(model));
     }
 
     string INodeLockRepository.Kind => model.Kind;
@@ -43,9 +44,13 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 
     HeartbeatPace INodeLockRepository.Pace => HeartbeatPace.OwnThread;
 
+    /// <summary>For guards, in transactions of whatever context.</summary>
     internal GuardSql GuardSql { get; }
 
-    internal Statements Statements { get; }
+    /// <summary>For what a guard has to ask outside of its transaction.</summary>
+    internal Statements Statements => statements;
+
+    internal NodeKey Key => model.Key;
 
     private string Location { get; }
 
@@ -76,7 +81,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 
             // The node's first reservation, if there is such a node: make its row and ask again.
             Statement<bool> makeRow = new(sql.MakeRow, [id, ReserveRowWait], timeLimit, static _ => true);
-            await Statements.QueryAsync(makeRow).ConfigureAwait(false);
+            await statements.QueryAsync(makeRow).ConfigureAwait(false);
             return await AskAsync(reserve).ConfigureAwait(false) ?? new ReserveAnswer.NodeNotFound();
         }
         // Raised by lock_timeout, which only these statements set: somebody else's transaction has the row.
@@ -87,16 +92,16 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     }
 
     async ValueTask INodeLockRepository.ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
-        await Statements.QueryAsync(ReleaseOf(holder, held, timeLimit)).ConfigureAwait(false);
+        await statements.QueryAsync(ReleaseOf(holder, held, timeLimit)).ConfigureAwait(false);
 
     void INodeLockRepository.Release(string holder, HeldNode held, TimeSpan timeLimit) =>
-        Statements.Query(ReleaseOf(holder, held, timeLimit));
+        statements.Query(ReleaseOf(holder, held, timeLimit));
 
     async ValueTask<Reservation?> INodeLockRepository.FindAsync(NodeId nodeId, CancellationToken cancellationToken)
     {
         Statement<Reservation?> find = new(sql.Find, [model.Key.Parse(nodeId.ToString())], QueryLimit,
             reader => ReserveReply.ReadReservation(reader, SpellingOf), cancellationToken);
-        List<Reservation?> rows = await Statements.QueryAsync(find).ConfigureAwait(false);
+        List<Reservation?> rows = await statements.QueryAsync(find).ConfigureAwait(false);
         return rows.Count > 0 ? rows[0] : throw new NodeNotFoundException(nodeId, model.Kind);
     }
 
@@ -104,7 +109,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     {
         Statement<Reservation?> list = new(sql.List, [], QueryLimit,
             reader => ReserveReply.ReadReservation(reader, SpellingOf), cancellationToken);
-        List<Reservation?> rows = await Statements.QueryAsync(list).ConfigureAwait(false);
+        List<Reservation?> rows = await statements.QueryAsync(list).ConfigureAwait(false);
         return [.. rows.OfType<Reservation>()];
     }
 
@@ -149,9 +154,6 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         }
     }
 
-    /// <summary>A node's key, as a parameter.</summary>
-    internal object KeyOf(NodeId nodeId) => model.Key.Parse(nodeId.ToString());
-
     private static TimeSpan QueryLimit => TimeSpan.FromSeconds(30);
 
     private static string LocationOf(DbContext context)
@@ -165,7 +167,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 
     private async ValueTask<ReserveAnswer?> AskAsync(Statement<ReserveAnswer> reserve)
     {
-        List<ReserveAnswer> rows = await Statements.QueryAsync(reserve).ConfigureAwait(false);
+        List<ReserveAnswer> rows = await statements.QueryAsync(reserve).ConfigureAwait(false);
         return rows.Count > 0 ? rows[0] : null;
     }
 

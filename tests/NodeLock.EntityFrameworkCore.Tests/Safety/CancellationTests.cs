@@ -36,7 +36,8 @@ public sealed class CancellationTests(PostgresFixture postgres) : SafetyTest(pos
         Storm storm = await RunAsync(cancellations: 200, returned: 0, async (node, purpose, cancellation) =>
         {
             ReserveAnswer answer = await a.Repository
-                .ReserveAsync(new ReserveRequest(ReserveAction.Reserve, node, a.Holder, 0, purpose), Limit).AsTask().WaitAsync(cancellation);
+                .ReserveAsync(new ReserveRequest(ReserveAction.Reserve, node, a.Holder, 0, purpose), Limit)
+                .AsTask().WaitAsync(cancellation);
             if (answer is not ReserveAnswer.Granted granted) throw new OperationCanceledException();
             return (granted.FencingToken,
                 () => a.Repository.ReleaseAsync(a.Holder, new HeldNode(node, granted.FencingToken), Limit));

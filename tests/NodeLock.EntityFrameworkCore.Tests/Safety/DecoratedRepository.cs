@@ -14,25 +14,25 @@ internal abstract class DecoratedRepository(INodeLockRepository inner) : INodeLo
     public virtual ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit) =>
         inner.ReserveAsync(request, timeLimit);
 
+    public virtual ValueTask<IReadOnlyList<ReserveAnswer>> ReserveManyAsync(
+        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit) =>
+        inner.ReserveManyAsync(requests, atomicity, timeLimit);
+
     public virtual ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
         inner.ReleaseAsync(holder, held, timeLimit);
 
     public virtual void Release(string holder, HeldNode held, TimeSpan timeLimit) =>
         inner.Release(holder, held, timeLimit);
 
+    public virtual ValueTask<IReadOnlyList<HeldNode>> ReleaseManyAsync(
+        string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit) =>
+        inner.ReleaseManyAsync(holder, held, timeLimit);
+
     public ValueTask<Reservation?> FindAsync(NodeId nodeId, CancellationToken cancellationToken) =>
         inner.FindAsync(nodeId, cancellationToken);
 
     public ValueTask<IReadOnlyList<Reservation>> ListAsync(CancellationToken cancellationToken) =>
         inner.ListAsync(cancellationToken);
-
-    public virtual ValueTask<IReadOnlyList<ReserveAnswer>> ReserveManyAsync(
-        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit) =>
-        inner.ReserveManyAsync(requests, atomicity, timeLimit);
-
-    public virtual ValueTask<IReadOnlyList<HeldNode>> ReleaseManyAsync(
-        string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit) =>
-        inner.ReleaseManyAsync(holder, held, timeLimit);
 
     public ValueTask<bool> BreakAsync(NodeId nodeId, long fencingToken, TimeSpan timeLimit) =>
         inner.BreakAsync(nodeId, fencingToken, timeLimit);

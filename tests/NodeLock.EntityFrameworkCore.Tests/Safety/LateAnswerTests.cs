@@ -39,7 +39,8 @@ public sealed class LateAnswerTests(PostgresFixture postgres) : SafetyTest(postg
         TestConductor any = Fleet.Create(new ConductorSetup());
         using IConductorStore line = any.Repository.Connect(Limit);
         const string Blind = "blind/1";
-        Assert.True(line.Register(new ConductorEntry(Blind, "blind", "here", 1, TimeSpan.FromMinutes(5), false)));
+        Assert.True(line.Register(
+            new ConductorEntry(Blind, "blind", "here", 1, TimeSpan.FromMinutes(5), RequiresFence: false)));
 
         IReadOnlyList<BeliefOverlap> overlaps = await JudgeAsync(Blind, async beliefs =>
         {
@@ -84,9 +85,10 @@ public sealed class LateAnswerTests(PostgresFixture postgres) : SafetyTest(postg
             string holder = $"slow/{round}";
             await using NpgsqlTransaction transaction = await user.BeginTransactionAsync();
             await new NpgsqlCommand("select from nodelock_nodes for update", user).ExecuteNonQueryAsync();
-            Assert.True(line.Register(new ConductorEntry(holder, "slow", "here", 1, TimeSpan.FromMilliseconds(100), false)));
-            Task<ReserveAnswer> reserve =
-                any.Repository.ReserveAsync(new ReserveRequest(ReserveAction.Reserve, Node, holder, 0, "test"), Limit).AsTask();
+            Assert.True(line.Register(
+                new ConductorEntry(holder, "slow", "here", 1, TimeSpan.FromMilliseconds(100), RequiresFence: false)));
+            Task<ReserveAnswer> reserve = any.Repository.ReserveAsync(
+                new ReserveRequest(ReserveAction.Reserve, Node, holder, 0, "test"), Limit).AsTask();
             await Fleet.UntilAsync("select expires_at < clock_timestamp() from nodelock_conductors where holder = $1",
                 holder);
             await transaction.CommitAsync();
