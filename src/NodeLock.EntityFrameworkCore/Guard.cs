@@ -138,7 +138,7 @@ internal sealed class Guard
     }
 
     private object[] Reservation =>
-        [repository.Key.Parse(guard.Held.NodeId.ToString()), guard.Holder, guard.Held.FencingToken];
+        [repository.KeyOf(guard.Held.NodeId), guard.Holder, guard.Held.FencingToken];
 
     private NpgsqlConnection Connection => (NpgsqlConnection)context.Database.GetDbConnection();
 
