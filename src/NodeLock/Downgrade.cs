@@ -66,7 +66,7 @@ internal sealed class Downgrade(Scopes scopes, INodeLockRepository repository, N
         }
         finally
         {
-            if (statement.Abandoned is { } abandoned) scopes.Forget(abandoned, $"downgrading node {place.NodeId}");
+            if (statement.Abandoned is { } abandoned) scopes.Abandon(abandoned, holding);
         }
     }
 

@@ -64,7 +64,8 @@ internal sealed class Place
         Place? inside = gate.AnyInside_NeedsLock;
         if (inside is not null && inside == except) inside = inside.Entry.Next?.Value;
         return inside?.Holding?.AsObstacle() ?? gate.Met_NeedsLock
-            ?? Obstacle.AskedFor(gate.First_NeedsLock?.Purpose ?? purpose);
+            ?? (gate.Gates.AreSharersHeldBack_NeedsLock(gate.NodeId) ? Obstacle.WriterWaits
+                : Obstacle.AskedFor(gate.First_NeedsLock?.Purpose ?? purpose));
     }
 
     /// <summary>

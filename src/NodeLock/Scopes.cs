@@ -76,8 +76,14 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
         }
     }
 
-    /// <summary>Owns a statement whose answer nobody waits for any more.</summary>
-    public void Forget(Task statement, string what) => background.Own(statement, what);
+    /// <summary>Ends a scope without waiting for its release.</summary>
+    public void EndLater(Holding holding) =>
+        background.Own(EndAsync(holding).AsTask(), $"releasing node {holding.NodeId}");
+
+    /// <summary>Owns a statement whose answer nobody waits for any more. What it has done is found by the next one, or
+    /// by the heartbeat.</summary>
+    public void Abandon(Task statement, Holding holding) => background.Own(SeeAsync(statement, holding),
+        $"a change of mode of node {holding.NodeId}");
 
     public ValueTask EndAsync(Holding holding)
     {
@@ -126,6 +132,18 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
     }
 
     public void ReportDropped(Holding holding) => log.Dropped(holding.NodeId, holding.Purpose, holding.FencingToken);
+
+    private async Task SeeAsync(Task statement, Holding holding)
+    {
+        try
+        {
+            await statement.ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            log.AbandonedReserveFailed(e, holding.NodeId, holding.Purpose);
+        }
+    }
 
     private void EndUse(Holding holding)
     {

@@ -196,7 +196,7 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
         catch
         {
             if (hasWorker) scopes.LeaveWorker();
-            if (use.EndChange()) scopes.Forget(scopes.EndAsync(holding).AsTask(), $"releasing node {NodeId}");
+            if (use.EndChange()) scopes.EndLater(holding);
             throw;
         }
     }

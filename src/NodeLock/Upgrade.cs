@@ -27,7 +27,12 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
     public override async ValueTask<Grant?> TryAsync(TimeSpan nextTry, CancellationToken cancellationToken)
     {
         scopes.EnsureHeld(holding);
-        if (!place.TryBeginChange()) return Hopeless(place.Obstacle);
+        if (!place.TryBeginChange())
+        {
+            scopes.EnsureHeld(holding); // the conductor may have been declared dead in between
+            return Hopeless(place.Obstacle);
+        }
+
         if (!place.IsAloneInside) return Locked(place.Obstacle);
 
         long named = holding.FencingToken;
@@ -92,7 +97,7 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
         finally
         {
             holding.IsChanging = before;
-            if (statement.Abandoned is { } abandoned) scopes.Forget(abandoned, $"upgrading node {NodeId}");
+            if (statement.Abandoned is { } abandoned) scopes.Abandon(abandoned, holding);
         }
     }
 
