@@ -85,7 +85,7 @@ public sealed class SharedDatabaseWorkTests(PostgresFixture postgres)
         await pair.Beta.Client.BreakAsync("bm-01", reservation.Token() + 1).ProblemOf(HttpStatusCode.Conflict);
         using HttpResponseMessage broken = await pair.Beta.Client.BreakAsync("bm-01", reservation.Token());
         Assert.Equal(HttpStatusCode.NoContent, broken.StatusCode);
-        Assert.Contains(": a test", pair.Beta.Log, StringComparison.Ordinal);
+        await LoggedAsync(pair.Beta, ": a test");
         await switching.ProblemOf(HttpStatusCode.ServiceUnavailable);
         Assert.Equal("off", (await pair.Beta.Client.GetNodeAsync("bm-01")).Text("power"));
         await pair.Beta.Client.SetPowerAsync("bm-01", "on", 0.1).NodeOf();
@@ -108,8 +108,8 @@ public sealed class SharedDatabaseWorkTests(PostgresFixture postgres)
         using HttpResponseMessage deployed = await pair.Beta.Client.DeployAsync("bm-01", "debian-13", 0.5);
         Assert.Equal(HttpStatusCode.Accepted, deployed.StatusCode);
         await pair.Beta.Client.DeploymentAsync("bm-01", "succeeded");
-        Assert.Contains("Fenced node bm-01", pair.Beta.Log, StringComparison.Ordinal);
-        Assert.Contains($"Declared {reservation.Holder()} dead", pair.Beta.Log, StringComparison.Ordinal);
+        await LoggedAsync(pair.Beta, "Fenced node bm-01");
+        await LoggedAsync(pair.Beta, $"Declared {reservation.Holder()} dead");
     }
 
     [Fact]
