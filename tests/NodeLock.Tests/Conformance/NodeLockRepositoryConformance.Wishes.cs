@@ -150,6 +150,7 @@ public abstract partial class NodeLockRepositoryConformance
         long token = (await GrantAsync(Node, a)).FencingToken;
         Assert.Equal(new ReserveAnswer.Unnamed(token, ReservationMode.Exclusive),
             await AskAsync(To(ReserveAction.Join, a, known: stamp)));
+        Assert.IsNotType<ReserveAnswer.Granted>(await AskAsync(To(ReserveAction.Join, a, known: token)));
         await HeldByAsync(Node, a, token, "test");
     }
 }
