@@ -105,8 +105,7 @@ internal sealed class ConductorSql(SqlTemplate sql)
         on conflict do nothing
         """;
 
-    // $1 kind  $2 for how long the lease has been over. Not one that has claimed a dead one, either: that it has ended
-    // is what lets another claim it.
+    // $1 kind  $2 for how long the lease has been over
     private const string ForgetTemplate =
         """
         with old as materialized (
@@ -116,7 +115,6 @@ internal sealed class ConductorSql(SqlTemplate sql)
                             where n.[reservation] = c.[holder]
                                or (n.[shared] <> '{}' and exists (select from unnest(n.[shared]) as e
                                                                   where split_part(e, ' ', 1) = c.[holder])))
-            and not exists (select from [conductors] d where d.[fenced_by] = c.[holder] and d.[state] = 'dead')
           for update of c skip locked)
         delete from [conductors] c using old where c.[holder] = old.holder
         """;

@@ -121,6 +121,23 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
         return released;
     }
 
+    /// <summary>While a transaction of the caller is under way that gives the node back, its row says nothing about a
+    /// loss.</summary>
+    public async Task<T> ReleaseInAsync<T>(Holding holding,
+        Func<ReservationGuard, CancellationToken, Task<T>> transaction, CancellationToken cancellationToken)
+    {
+        holding.IsChanging = true;
+        try
+        {
+            return await transaction(Guard(holding), cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            holding.IsChanging = false;
+            throw;
+        }
+    }
+
     /// <summary>Ends the use of what a transaction of the caller has given back.</summary>
     public void EndReleased(Holding holding)
     {

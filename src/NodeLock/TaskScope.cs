@@ -231,7 +231,7 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
         {
             scopes.EnsureHeld(holding);
             if (Mode != ReservationMode.Exclusive) EnsureExclusive();
-            T result = await transaction(scopes.Guard(holding), cancellationToken).ConfigureAwait(false);
+            T result = await scopes.ReleaseInAsync(holding, transaction, cancellationToken).ConfigureAwait(false);
             use.Spend();
             scopes.EndReleased(holding);
             return result;
