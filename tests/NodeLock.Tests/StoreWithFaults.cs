@@ -31,6 +31,26 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
 
     public HeartbeatPace Pace { get; init; } = HeartbeatPace.Timer;
 
+    /// <summary>Carries every reserve out, and withholds the answer until this is set.</summary>
+    public TaskCompletionSource HoldAnswers(Func<ReserveRequest, bool>? which = null)
+    {
+        TaskCompletionSource goOn = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        OnReserve = async (request, carryOut) =>
+        {
+            ReserveAnswer answer = await carryOut();
+            if (which?.Invoke(request) != false) await goOn.Task;
+            return answer;
+        };
+        return goOn;
+    }
+
+    /// <summary>Carries every reserve out and then answers with a fault.</summary>
+    public void LoseAnswers(Func<ReserveRequest, bool>? which = null) => OnReserve = async (request, carryOut) =>
+    {
+        ReserveAnswer answer = await carryOut();
+        return which?.Invoke(request) == false ? answer : throw new StoreException("no answer");
+    };
+
     /// <summary>The reserves that were sent, carried out or not.</summary>
     public IReadOnlyList<ReserveRequest> Requests => [.. requests];
 
