@@ -20,6 +20,12 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
     /// <summary>Called instead of a release of any kind, for each node; its second parameter carries it out.</summary>
     public Func<HeldNode, Func<ValueTask>, ValueTask>? OnRelease { get; set; }
 
+    /// <summary>Called before several are released in one statement.</summary>
+    public Action<IReadOnlyList<HeldNode>>? BeforeReleaseMany { get; set; }
+
+    /// <summary>Called before an id is spelled.</summary>
+    public Action<NodeId>? BeforeSpell { get; set; }
+
     /// <summary>Called instead of a renewal; its parameter carries it out.</summary>
     public Func<Func<DateTimeOffset?>, DateTimeOffset?>? OnRenew { get; set; }
 
@@ -58,7 +64,11 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
 
     public string Location => store.Location;
 
-    public NodeId Spell(NodeId nodeId) => store.Spell(nodeId);
+    public NodeId Spell(NodeId nodeId)
+    {
+        BeforeSpell?.Invoke(nodeId);
+        return store.Spell(nodeId);
+    }
 
     public ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit)
     {
@@ -99,6 +109,7 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
     public async ValueTask<IReadOnlyList<HeldNode>> ReleaseManyAsync(
         string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit)
     {
+        BeforeReleaseMany?.Invoke(held);
         if (OnRelease is null) return await store.ReleaseManyAsync(holder, held, timeLimit);
         List<HeldNode> released = [];
         foreach (HeldNode node in held)

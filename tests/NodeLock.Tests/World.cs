@@ -62,6 +62,15 @@ internal sealed class World : IAsyncDisposable
         Move(time);
     }
 
+    /// <summary>Whether no node is reserved by anybody.</summary>
+    public bool IsAllFree
+    {
+        get
+        {
+            lock (Memory.Sync) return Memory.Rows.Values.All(r => r.ToReservation() is null);
+        }
+    }
+
     public async Task<Reservation?> FindAsync(NodeId node) => await Store.FindAsync(node, CancellationToken.None);
 
     /// <summary>Waits for something that needs time to pass.</summary>
