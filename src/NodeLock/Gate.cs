@@ -100,7 +100,6 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     {
         foreach (Place place in line) place.Wake_NeedsLock();
         Changing_NeedsLock?.Wake_NeedsLock();
-        foreach (WakeUp watcher in Watchers_NeedsLock) watcher.Wake_NeedsLock();
     }
 
     private bool IsHeldBack_NeedsLock(Place place) =>
