@@ -35,8 +35,15 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
         return holding.AsLost(reason);
     }
 
-    public ReservationGuard Guard(Holding holding) => new(repository, holding.Registration.Holder, holding.HeldNode,
-        options.LeaseDuration, reason => Lose(holding, reason));
+    public ReservationGuard Guard(Holding holding)
+    {
+        Grant guarded = holding.Grant;
+        // What was upgraded, downgraded or released since is not lost because the row no longer says what it was.
+        return new ReservationGuard(repository, holding.Registration.Holder, holding.HeldNodeOf(guarded),
+            options.LeaseDuration, reason => ReferenceEquals(holding.Grant, guarded)
+                ? Lose(holding, reason)
+                : holding.AsLost(reason));
+    }
 
     public async ValueTask UpgradeAsync(Holding holding, string purpose, LockRetry? retry,
         CancellationToken cancellationToken)
@@ -127,12 +134,14 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
         Func<ReservationGuard, CancellationToken, Task<T>> transaction, CancellationToken cancellationToken)
     {
         holding.IsChanging = true;
+        holding.IsBeingReleased = true;
         try
         {
             return await transaction(Guard(holding), cancellationToken).ConfigureAwait(false);
         }
         catch
         {
+            holding.IsBeingReleased = false;
             holding.IsChanging = false;
             throw;
         }
