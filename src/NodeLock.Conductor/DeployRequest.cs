@@ -18,8 +18,8 @@ internal sealed record DeployRequest(string Image, TimeSpan Takes)
         Body? body = await RequestBody.ReadAsync<Body>(context, Form);
         return body?.Image is { Length: > 0 and <= Deployment.MaxImageLength } image && image.All(IsInName)
             ? new DeployRequest(image, RequestBody.Duration(body.Seconds ?? Default, Longest, Form))
-            : throw new BadHttpRequestException($"\"image\" must be a name of up to {Deployment.MaxImageLength} letters, "
-                + $"digits, dots, dashes and underscores, as in {Form}.");
+            : throw new BadHttpRequestException($"\"image\" must be a name of up to {Deployment.MaxImageLength} "
+                + $"letters, digits, dots, dashes and underscores, as in {Form}.");
     }
 
     private static bool IsInName(char c) => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_';

@@ -85,7 +85,11 @@ internal sealed class Deployments(IFleet fleet, BareMetal machines, TaskManager 
         // Who has lost the node has no say any more. NodeLock logs every failure.
         catch (Exception e) when (e is not ReservationLostException && !lost.IsCancellationRequested)
         {
-            deployment = deployment with { State = DeploymentState.Failed, Outcome = e.Message };
+            deployment = deployment with
+            {
+                State = DeploymentState.Failed,
+                Outcome = e is InvalidDataException ? e.Message : "It failed; the conductor's log says why.",
+            };
             await fleet.EndDeploymentAsync(task, deployment, Power.Off, lost);
             throw;
         }

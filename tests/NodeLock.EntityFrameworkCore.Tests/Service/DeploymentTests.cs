@@ -1,5 +1,7 @@
 using System.Net;
 using System.Text.Json;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Xunit;
 
 namespace NodeLock.Tests.Service;
@@ -130,6 +132,20 @@ public sealed class DeploymentTests
         // Its machine is free at once; what it did is at its end.
         await client.SetPowerAsync("bm-01", "on", 0.1).NodeOf();
         Assert.Equal("interrupted", (await client.DeploymentAsync("bm-01", _ => true)).Text("state"));
+    }
+
+    [Fact]
+    public async Task A_service_that_stops_finishes_its_deployments()
+    {
+        await using ServiceInMemory service = new();
+        using HttpClient client = service.CreateClient();
+        using HttpResponseMessage accepted = await client.DeployAsync("bm-01", "debian-13", 2);
+        await client.HeldAsync("bm-01", "deploy debian-13");
+
+        service.Services.GetRequiredService<IHostApplicationLifetime>().StopApplication();
+        await FleetRequests.UntilAsync(() => Task.FromResult(service.Log.Any(
+            line => line.StartsWith("Released node bm-01, held for \"deploy debian-13\"", StringComparison.Ordinal))));
+        Assert.DoesNotContain(service.Log, line => line.StartsWith("The work on node", StringComparison.Ordinal));
     }
 
     [Theory]

@@ -51,10 +51,10 @@ public sealed class SharedDatabaseTests(PostgresFixture postgres)
     [Fact]
     public async Task A_request_to_one_waits_for_a_request_to_the_other()
     {
-        await using ServicePair pair = await ServicePair.StartAsync(postgres, "service_wait");
-        Task<HttpResponseMessage> first = pair.Alpha.Client.SetPowerAsync("bm-01", "on", 1);
+        await using ServicePair pair = await ServicePair.StartAsync(postgres, "service_wait", ServicePair.Patient);
+        Task<HttpResponseMessage> first = pair.Alpha.Client.SetPowerAsync("bm-01", "on", 4);
         JsonElement reservation = await pair.Beta.Client.HeldAsync("bm-01", "power on");
-        Task<HttpResponseMessage> second = pair.Beta.Client.SetPowerAsync("bm-01", "off", 1);
+        Task<HttpResponseMessage> second = pair.Beta.Client.SetPowerAsync("bm-01", "off", 4);
 
         JsonElement next = await pair.Alpha.Client.HeldAsync("bm-01", "power off");
         Assert.StartsWith("beta/", next.Holder(), StringComparison.Ordinal);

@@ -17,7 +17,7 @@ public sealed class SharedDatabaseWorkTests(PostgresFixture postgres)
     {
         await using ServicePair pair = await ServicePair.StartAsync(postgres, "service_deploy",
             "NodeLock__NodeLockedRetryAttempts=1");
-        using HttpResponseMessage accepted = await pair.Alpha.Client.DeployAsync("bm-01", "debian-13", 4);
+        using HttpResponseMessage accepted = await pair.Alpha.Client.DeployAsync("bm-01", "debian-13", 12);
         Assert.Equal(HttpStatusCode.Accepted, accepted.StatusCode);
 
         HttpClient beta = pair.Beta.Client;
@@ -61,7 +61,7 @@ public sealed class SharedDatabaseWorkTests(PostgresFixture postgres)
     {
         await using ServicePair pair = await ServicePair.StartAsync(postgres, "service_late",
             [.. ServicePair.ShortLease, .. ServicePair.Patient]);
-        using HttpResponseMessage late = await pair.Alpha.Client.DeployAsync("bm-01", "late", 4);
+        using HttpResponseMessage late = await pair.Alpha.Client.DeployAsync("bm-01", "late", 8);
         await pair.Beta.Client.DeploymentAsync("bm-01", "running");
 
         pair.Alpha.Signal(ChildSignal.Stop);
