@@ -49,9 +49,9 @@ internal sealed class Guard
         await context.Database.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            string transaction = await HoldAsync(Sql.Guard, cancellationToken).ConfigureAwait(false);
+            Guarded guarded = await HoldAsync(Sql.Guard, cancellationToken).ConfigureAwait(false);
             if (context.Database.CurrentTransaction is null
-                && !await IsInAsync(transaction, cancellationToken).ConfigureAwait(false))
+                && !await IsInAsync(guarded.Transaction, cancellationToken).ConfigureAwait(false))
             {
                 throw new InvalidOperationException("The context's connection takes no part in the ambient "
                     + "transaction (Enlist=false?), so a guard in it guards nothing. Begin a transaction with "
@@ -67,11 +67,11 @@ internal sealed class Guard
     /// <summary>Locks the node's row in the transaction of the context, and compares.</summary>
     /// <param name="statement">One of <see cref="Sql"/>.</param>
     /// <param name="cancellationToken">Ends the wait for the row.</param>
-    /// <returns>The transaction's id.</returns>
+    /// <returns>The transaction's id, and when it was asked for by the database's clock.</returns>
     /// <exception cref="ReservationLostException">The row has another holder or token, or is gone.</exception>
     /// <exception cref="InvalidOperationException">The context is of another database, or its transaction looks at a
     /// time before the reservation. The scope keeps its node.</exception>
-    public async Task<string> HoldAsync(string statement, CancellationToken cancellationToken)
+    public async Task<Guarded> HoldAsync(string statement, CancellationToken cancellationToken)
     {
         Reply reply;
         try
@@ -83,7 +83,7 @@ internal sealed class Guard
             throw OfAnotherDatabase(e);
         }
 
-        if (reply.IsHeld) return reply.Transaction;
+        if (reply.IsHeld) return new Guarded(reply.Transaction, reply.At);
 
         if (reply is { HasSnapshot: true, Token: null } && await IsHeldNowAsync().ConfigureAwait(false))
         {
@@ -112,8 +112,13 @@ internal sealed class Guard
 
     /// <summary>What to find out about a transaction's commit, and for how long: by then the idle limit has ended one
     /// whose commit never reached the server.</summary>
-    public LostCommit LostCommit(string transaction) =>
-        new(repository.Statements, transaction, guard.LeaseDuration);
+    /// <param name="guarded">The transaction.</param>
+    /// <param name="releases">Whether it releases the node, so that the row knows too.</param>
+    public LostCommit LostCommit(Guarded guarded, bool releases) => new(repository.Statements, guarded,
+        releases ? (Sql.IsReleased, Reservation) : null, guard.LeaseDuration);
+
+    /// <summary>Tells the scope that nobody knows whether it has its node.</summary>
+    public void Lose(string reason) => guard.Lost(reason);
 
     private async Task<Reply> AskAsync(string statement, CancellationToken cancellationToken)
     {
@@ -126,7 +131,8 @@ internal sealed class Guard
             {
                 await row.ReadAsync(cancellationToken).ConfigureAwait(false);
                 return new Reply(row.GetBoolean(0), row.IsDBNull(1) ? null : row.GetString(1),
-                    row.IsDBNull(2) ? null : row.GetInt64(2), row.GetBoolean(3), row.GetBoolean(4), row.GetString(5));
+                    row.IsDBNull(2) ? null : row.GetInt64(2), row.GetBoolean(3), row.GetBoolean(4), row.GetString(5),
+                    row.GetFieldValue<DateTimeOffset>(6));
             }
         }
     }
@@ -165,6 +171,13 @@ internal sealed class Guard
     /// <param name="KnowsHolder">Whether the conductors table knows the scope's holder.</param>
     /// <param name="HasSnapshot">Whether the transaction goes on looking at the time of its first statement.</param>
     /// <param name="Transaction">Its id.</param>
+    /// <param name="At">The database's clock.</param>
     private sealed record Reply(
-        bool IsHeld, string? Holder, long? Token, bool KnowsHolder, bool HasSnapshot, string Transaction);
+        bool IsHeld, string? Holder, long? Token, bool KnowsHolder, bool HasSnapshot, string Transaction,
+        DateTimeOffset At);
 }
+
+/// <summary>A transaction in which a node's row is held.</summary>
+/// <param name="Transaction">Its id.</param>
+/// <param name="At">When it was asked for, by the database's clock.</param>
+internal readonly record struct Guarded(string Transaction, DateTimeOffset At);

@@ -43,7 +43,7 @@ internal sealed class GuardSql(SqlTemplate sql)
         select coalesce(l.reservation = $2 and l.token = $3, false), l.reservation, l.token,
           case when l.reservation = $2 and l.token = $3 then true
                else exists (select from [conductors] c where c.[holder] = $2) end,
-          current_setting('transaction_isolation') <> 'read committed', pg_current_xact_id()::text
+          current_setting('transaction_isolation') <> 'read committed', pg_current_xact_id()::text, clock_timestamp()
         from (select) as one left join locked l on true
         """;
 
@@ -73,6 +73,16 @@ internal sealed class GuardSql(SqlTemplate sql)
     private const string IsHeldTemplate =
         "select true from [nodes] n where n.[id] = $1 and n.[reservation] = $2 and n.[token] = $3";
 
+    // $1 node  $2 holder  $3 token. Whether a transaction that was to release this reservation has: only that leaves the
+    // row free with the same token. Null where the row has moved on since.
+    private const string IsReleasedTemplate =
+        """
+        select case when n.[reservation] is null and n.[token] = $3 then true
+                    when n.[reservation] = $2 and n.[token] = $3 then false end
+        from [nodes] n where n.[id] = $1
+        """;
+
+    public string IsReleased { get; } = sql.Render(IsReleasedTemplate);
     public string Guard { get; } = sql.Render(GuardTemplate);
     public string Release { get; } = sql.Render(ReleaseTemplate);
     public string IsHeld { get; } = sql.Render(IsHeldTemplate);
@@ -82,8 +92,16 @@ internal sealed class GuardSql(SqlTemplate sql)
     public const string Transaction = "select pg_current_xact_id_if_assigned()::text";
 
     /// <summary>
-    /// $1 transaction. What became of it: committed, aborted or in progress. The server remembers as long as it keeps
-    /// the commit log, for hundreds of millions of transactions; older is null.
+    /// $1 transaction  $2 when it was asked for its id. What became of it: committed, aborted or in progress. The server
+    /// remembers as long as it keeps the commit log, for hundreds of millions of transactions; older is null. A server
+    /// that crashed forgets the ids of transactions of which it had written nothing down, and gives them to others:
+    /// after a start or a crash (which resets its statistics) since then, "committed" may be another's.
     /// </summary>
-    public const string Outcome = "select pg_xact_status($1::text::xid8)";
+    public const string Outcome =
+        """
+        select case when s.status = 'committed'
+                      and greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time()) > $2 then null
+                    else s.status end
+        from (select pg_xact_status($1::text::xid8) as status) as s
+        """;
 }

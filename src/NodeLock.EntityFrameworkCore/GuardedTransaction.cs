@@ -13,8 +13,8 @@ namespace NodeLock.EntityFrameworkCore;
 /// </summary>
 /// <param name="context">The user's context.</param>
 /// <param name="look">Judges the scope in this process, for each attempt.</param>
-/// <param name="statement">What the transaction begins with.</param>
-internal sealed class GuardedTransaction(DbContext context, Func<Guard> look, Func<GuardSql, string> statement)
+/// <param name="releases">Whether it releases the node too.</param>
+internal sealed class GuardedTransaction(DbContext context, Func<Guard> look, bool releases)
 {
     // Somebody's wish in the row since the transaction's snapshot is enough for a failure; more would be a fault.
     private const int MostRepetitions = 5;
@@ -51,7 +51,7 @@ internal sealed class GuardedTransaction(DbContext context, Func<Guard> look, Fu
 
     private async Task<Commit> RunAsync(Guard guard, CancellationToken cancellationToken)
     {
-        (IDbContextTransaction transaction, string id) =
+        (IDbContextTransaction transaction, Guarded guarded) =
             await BeginAsync(guard, cancellationToken).ConfigureAwait(false);
         await using (transaction.ConfigureAwait(false))
         {
@@ -59,15 +59,15 @@ internal sealed class GuardedTransaction(DbContext context, Func<Guard> look, Fu
 
             // A transaction that has failed is confirmed by "rollback" to its commit, and the driver calls that a
             // success. An interceptor that swallows an error after the save is all it takes.
-            if (!await guard.IsInAsync(id, cancellationToken).ConfigureAwait(false))
+            if (!await guard.IsInAsync(guarded.Transaction, cancellationToken).ConfigureAwait(false))
                 throw new InvalidOperationException("Something ended the transaction of the guarded write before its "
                     + "commit; an interceptor or a handler of the context, for one.");
-            return new Commit(id, saved, await FailureOfAsync(transaction).ConfigureAwait(false));
+            return new Commit(guarded, saved, await FailureOfAsync(guard, transaction).ConfigureAwait(false));
         }
     }
 
     /// <summary>Begins until the guard has looked. Where that ends in a conflict, nothing has been done yet.</summary>
-    private async Task<(IDbContextTransaction Transaction, string Id)> BeginAsync(
+    private async Task<(IDbContextTransaction Transaction, Guarded Guarded)> BeginAsync(
         Guard guard, CancellationToken cancellationToken)
     {
         for (int repetition = 0; ; repetition++)
@@ -76,8 +76,8 @@ internal sealed class GuardedTransaction(DbContext context, Func<Guard> look, Fu
                 await context.Database.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
             try
             {
-                return (transaction, await guard.HoldAsync(statement(guard.Sql), cancellationToken)
-                    .ConfigureAwait(false));
+                return (transaction, await guard.HoldAsync(releases ? guard.Sql.Release : guard.Sql.Guard,
+                    cancellationToken).ConfigureAwait(false));
             }
             catch (PostgresException e) when (Statements.IsOverAtOnce(e) && repetition < MostRepetitions)
             {
@@ -108,7 +108,7 @@ internal sealed class GuardedTransaction(DbContext context, Func<Guard> look, Fu
     }
 
     /// <summary>Commits, which nobody cancels; null when it is confirmed.</summary>
-    private async Task<Exception?> FailureOfAsync(IDbContextTransaction transaction)
+    private async Task<Exception?> FailureOfAsync(Guard guard, IDbContextTransaction transaction)
     {
         using Replication replication = new((NpgsqlConnection)context.Database.GetDbConnection());
         try
@@ -125,23 +125,28 @@ internal sealed class GuardedTransaction(DbContext context, Func<Guard> look, Fu
             return e;
         }
 
-        return replication.IsWaitedFor ? null : throw Unknown(replication.Failure);
+        return replication.IsWaitedFor ? null : throw Unknown(guard, replication.Failure);
     }
 
-    private static async Task DemandCommittedAsync(Guard guard, Commit commit, Exception failure)
+    private async Task DemandCommittedAsync(Guard guard, Commit commit, Exception failure)
     {
-        switch (await guard.LostCommit(commit.Transaction).IsCommittedAsync().ConfigureAwait(false))
+        switch (await guard.LostCommit(commit.Guarded, releases).IsCommittedAsync().ConfigureAwait(false))
         {
             case true: return;
             case false: ExceptionDispatchInfo.Throw(failure); return;
-            default: throw Unknown(failure);
+            default: throw Unknown(guard, failure);
         }
     }
 
     // Not an exception of the provider, which an execution strategy would take for a reason to save again.
-    private static InvalidOperationException Unknown(Exception failure) => new(
-        "The outcome of a guarded write is unknown: its commit was sent, and it could not be found out whether it was "
-        + "carried out. Look at the data before saving again.", failure);
+    private InvalidOperationException Unknown(Guard guard, Exception failure)
+    {
+        // Somebody else may have the node already.
+        if (releases) guard.Lose("a transaction was to release it, and whether it was committed is not known");
+        return new InvalidOperationException(
+            "The outcome of a guarded write is unknown: its commit was sent, and it could not be found out whether it "
+            + "was carried out. Look at the data before saving again.", failure);
+    }
 
-    private readonly record struct Commit(string Transaction, int Saved, Exception? Failure);
+    private readonly record struct Commit(Guarded Guarded, int Saved, Exception? Failure);
 }

@@ -61,7 +61,7 @@ public static class NodeLockGuardExtensions
         Guard guard = Guard.Of(context, task.Guard());
         if (!guard.HasTransaction)
         {
-            return await new GuardedTransaction(context, () => Guard.Of(context, task.Guard()), static sql => sql.Guard)
+            return await new GuardedTransaction(context, () => Guard.Of(context, task.Guard()), releases: false)
                 .SaveAsync(cancellationToken).ConfigureAwait(false);
         }
 
@@ -98,7 +98,7 @@ public static class NodeLockGuardExtensions
                 throw new InvalidOperationException("A transaction is open, and whether it will be committed is not "
                     + "known here: the node cannot be released in it. Use SaveChangesGuardedAsync in the transaction, "
                     + "and dispose the scope after its commit.");
-            return await new GuardedTransaction(context, () => guard, static sql => sql.Release)
+            return await new GuardedTransaction(context, () => guard, releases: true)
                 .SaveAsync(ends).ConfigureAwait(false);
         }, cancellationToken).ConfigureAwait(false);
     }

@@ -62,8 +62,8 @@ internal static partial class Log
         + "{FencingToken}.")]
     public static partial void Downgraded(this ILogger log, NodeId nodeId, string purpose, long fencingToken);
 
-    [LoggerMessage(14, LogLevel.Warning, "The work on node {NodeId} for \"{Purpose}\", fencing token {FencingToken}, "
-        + "failed; its node is released.")]
+    [LoggerMessage(14, LogLevel.Warning, "The work that was spawned on node {NodeId} for \"{Purpose}\", fencing "
+        + "token {FencingToken}, failed.")]
     public static partial void WorkFailed(this ILogger log, Exception exception, NodeId nodeId, string purpose,
         long fencingToken);
 

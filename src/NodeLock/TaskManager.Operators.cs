@@ -51,7 +51,7 @@ public sealed partial class TaskManager
         CancellationToken cancellationToken = default)
     {
         NodeId node = NodeOf(nodeId);
-        Text.Purpose(reason, nameof(reason));
+        Text.Reason(reason, nameof(reason));
         cancellationToken.ThrowIfCancellationRequested();
         return await AnswerAsync(BreakNowAsync(), node, cancellationToken).ConfigureAwait(false);
 
@@ -78,7 +78,7 @@ public sealed partial class TaskManager
     {
         NodeId node = NodeOf(nodeId);
         ArgumentException.ThrowIfNullOrWhiteSpace(holder);
-        Text.Purpose(reason, nameof(reason));
+        Text.Reason(reason, nameof(reason));
         cancellationToken.ThrowIfCancellationRequested();
         return await AnswerAsync(BreakNowAsync(), node, cancellationToken).ConfigureAwait(false);
 
@@ -98,8 +98,8 @@ public sealed partial class TaskManager
         Statement<bool> statement = new(repository, settings.Current.HeartbeatInterval, timeProvider);
         try
         {
-            return await statement.AnswerAsync(new ValueTask<bool>(breaks), $"the reservation of node {node} is broken.",
-                cancellationToken).ConfigureAwait(false);
+            return await statement.AnswerAsync(new ValueTask<bool>(breaks),
+                $"the reservation of node {node} is broken.", cancellationToken).ConfigureAwait(false);
         }
         finally
         {

@@ -274,5 +274,10 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
 
     private ValueTask EndChangeAsync() => use.EndChange() ? scopes.EndAsync(holding) : default;
 
-    private void ThrowIfSpent() => ObjectDisposedException.ThrowIf(use.IsOver || holding.IsBeingReleased, this);
+    private void ThrowIfSpent()
+    {
+        if (use.IsOver || holding.IsBeingReleased)
+            throw new ObjectDisposedException(nameof(TaskScope), $"The scope of node {NodeId}, for \"{Purpose}\", is "
+                + "disposed, is being released by a transaction, or its work was spawned.");
+    }
 }

@@ -22,6 +22,11 @@ internal static class Text
         return null;
     }
 
+    public static string Reason(string? reason, string parameter) =>
+        Fault(reason, MaxPurposeLength) is { } fault
+            ? throw new ArgumentException($"A reason {fault}; say in a few words why the node is taken away.", parameter)
+            : reason!;
+
     public static string Purpose(string? purpose, string parameter) =>
         Fault(purpose, MaxPurposeLength) is { } fault
             ? throw new ArgumentException($"A purpose {fault}; say in a few words why the node is taken.", parameter)

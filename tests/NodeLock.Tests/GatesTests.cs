@@ -90,6 +90,22 @@ public sealed class GatesTests
     }
 
     [Fact]
+    public void A_join_is_not_believed_though_the_release_of_what_it_joined_was_not_confirmed()
+    {
+        Place first = Inside(7, ReservationMode.Shared);
+        Place joining = gates.Enter(1, "read", ReservationMode.Shared);
+        Assert.Equal((ReserveAction.Join, 7L), Asked(joining));
+        gates.HoldSharersBack(1, World.Second);
+        first.EndUse();
+        Assert.False(first.TryLeave(out _)); // to be released: it may have been, when the next line leaves it here
+        time.Advance(World.Second);
+        Assert.True(first.TryLeave(out _));
+
+        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join));
+        Assert.Equal((ReserveAction.Share, 7L), Asked(joining));
+    }
+
+    [Fact]
     public void A_join_is_not_believed_when_what_it_joined_has_changed_meanwhile()
     {
         Place first = Inside(7, ReservationMode.Shared);
@@ -198,6 +214,7 @@ public sealed class GatesTests
     private Place Joined(long token)
     {
         Place place = gates.Enter(1, "inside", ReservationMode.Shared);
+        Assert.Equal((ReserveAction.Join, token), Asked(place));
         Assert.True(place.TryHold(NewHolding(place, token), ReserveAction.Join));
         return place;
     }

@@ -26,20 +26,30 @@ public abstract partial class NodeLockRepositoryConformance
     }
 
     [Fact]
-    public async Task A_dead_reader_that_requires_a_fence_keeps_writers_out_and_no_readers()
+    public async Task What_one_that_waits_for_its_fence_merely_shared_is_free()
     {
         string dead = Register(requiresFence: true);
         string b = Register();
-        long stamp = (await ShareAsync(dead)).FencingToken;
+        await ShareAsync(dead);
         await KillAsync(dead, b);
 
-        Reservation met = (await RefuseAsync(Request(Node, b))).Reservation;
-        Assert.Equal((ReservationMode.Shared, ReservationState.WaitingForFence), (met.Mode, met.State));
-        long others = (await ShareAsync(b)).FencingToken;
-        await SharedByAsync((dead, stamp), (b, others));
-        Assert.Equal(ReservationState.WaitingForFence, (await FindAsync(Node))?.State);
-        await RefuseAsync(To(ReserveAction.Upgrade, b, known: others));
-        Assert.Equal(0, connection.Sweep(10));
+        Reservation? left = await FindAsync(Node);
+        Assert.Equal((ReservationMode.Shared, ReservationState.Revoked), (left?.Mode, left?.State));
+        long stamp = (await ShareAsync(b)).FencingToken;
+        await SharedByAsync((b, stamp));
+        await GrantAsync(To(ReserveAction.Upgrade, b, known: stamp));
+    }
+
+    [Fact]
+    public async Task What_one_that_waits_for_its_fence_merely_shared_is_swept()
+    {
+        string dead = Register(requiresFence: true);
+        string b = Register();
+        await ShareAsync(dead);
+        await KillAsync(dead, b);
+
+        Assert.Equal(1, connection.Sweep(10));
+        Assert.Null(await FindAsync(Node));
     }
 
     [Fact]
@@ -65,17 +75,15 @@ public abstract partial class NodeLockRepositoryConformance
     }
 
     [Fact]
-    public async Task A_claim_ends_when_the_claimer_leaves_even_if_it_is_forgotten()
+    public async Task A_claim_ends_with_the_claimer_even_if_it_is_forgotten_and_keeps_it_from_leaving()
     {
         string dead = Register(requiresFence: true);
-        string leaves = Register();
         string forgotten = Register();
         string fencer = Register();
         await KillAsync(dead, fencer);
 
-        Assert.Equal([dead], connection.ClaimForFence(leaves));
-        Assert.True(connection.Leave(leaves));
         Assert.Equal([dead], connection.ClaimForFence(forgotten));
+        Assert.False(connection.Leave(forgotten));
         await KillAsync(forgotten, fencer);
         Assert.Equal(1, connection.Forget(TimeSpan.Zero));
         Assert.Equal([dead], connection.ClaimForFence(fencer));
