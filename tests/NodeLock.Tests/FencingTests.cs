@@ -73,15 +73,19 @@ public sealed class FencingTests : IAsyncDisposable
     {
         fence.OnFence = (_, _) => throw new StoreException("the power strip does not answer");
         await KillAsync();
-        await world.UntilAsync(() => fence.Calls.Count == 9, "nine fences");
+        await Eventually.TrueAsync(() =>
+        {
+            if (fence.Calls.Count < 8) world.Pass(World.Second / 4);
+            return fence.Calls.Count == 8;
+        }, "eight fences");
 
         DateTimeOffset[] at = [.. fence.Calls.Select(c => c.At)];
         double[] pauses = [.. at.Zip(at.Skip(1), (a, b) => (b - a).TotalSeconds)];
-        Assert.All(pauses.Zip([1, 2, 4, 8, 16, 32, 60, 60]),
+        Assert.All(pauses.Zip([1, 2, 4, 8, 16, 32, 60]),
             p => Assert.InRange(p.First, p.Second, p.Second + 3.5)); // the thread pool may come late
         Assert.False(IsFree(1));
         Assert.Equal(at.Length, fence.Calls.Select(c => c.Node.FencingToken).Distinct().Count());
-        Assert.InRange(world.Log.With(46).Count, 8, 9);
+        Assert.InRange(world.Log.With(46).Count, 7, 8);
         Assert.IsType<StoreException>(world.Log.With(46)[0].Exception);
         fence.OnFence = (_, _) => Task.CompletedTask;
         await world.UntilAsync(() => IsFree(1), "the node is free");
@@ -171,6 +175,7 @@ public sealed class FencingTests : IAsyncDisposable
         TaskCompletionSource returns = fence.Hold();
         await KillAsync();
         await world.UntilAsync(() => !fence.Calls.IsEmpty, "the fence");
+        world.Pass(TimeSpan.FromSeconds(299));
         Assert.Empty(world.Log.With(47));
 
         await world.UntilAsync(() => world.Log.With(47).Count > 0, "the warning");

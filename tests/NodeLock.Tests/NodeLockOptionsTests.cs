@@ -23,6 +23,7 @@ public sealed class NodeLockOptionsTests
         Assert.Equal(TimeSpan.FromSeconds(10), options.HeartbeatInterval);
         Assert.Equal(TimeSpan.FromSeconds(5), options.ReleaseTimeout);
         Assert.Equal(1000, options.MaxWaiters);
+        Assert.Equal((100, 5), (options.WorkerPoolSize, options.ReservedWorkers));
         Assert.Equal(TimeSpan.FromMinutes(5), options.LongHoldThreshold);
         Assert.Equal(TimeSpan.FromSeconds(10), options.LongWaitThreshold);
         Assert.True(Validator.Validate(null, options).Succeeded);
@@ -46,6 +47,10 @@ public sealed class NodeLockOptionsTests
         { "ReleaseTimeout", "00:00:00.0099999" },
         { "ReleaseTimeout", "01:00:00.0000001" },
         { "MaxWaiters", "-1" },
+        { "WorkerPoolSize", "0" },
+        { "WorkerPoolSize", "1000001" },
+        { "ReservedWorkers", "-1" },
+        { "ReservedWorkers", "1000001" },
         { "LongHoldThreshold", "00:00:00" },
         { "LongHoldThreshold", "365.00:00:00.0000001" },
         { "LongWaitThreshold", "-00:00:01" },
@@ -98,6 +103,20 @@ public sealed class NodeLockOptionsTests
         Assert.Contains("LeaseDuration (00:00:29.9990000)", message);
         Assert.Contains("HeartbeatInterval (00:00:10)", message);
         Assert.True(Validator.Validate(null, Bind(("LeaseDuration", "00:00:30"))).Succeeded);
+    }
+
+    [Fact]
+    public void As_many_reserved_workers_as_workers_are_refused_with_both_values()
+    {
+        string? message = Validator.Validate(null,
+            Bind(("WorkerPoolSize", "7"), ("ReservedWorkers", "7"))).FailureMessage;
+
+        Assert.Contains("ReservedWorkers (7)", message);
+        Assert.Contains("WorkerPoolSize (7)", message);
+        Assert.True(Validator.Validate(null, Bind(("WorkerPoolSize", "7"), ("ReservedWorkers", "6"))).Succeeded);
+        Assert.True(Validator.Validate(null, Bind(("WorkerPoolSize", "1"), ("ReservedWorkers", "0"))).Succeeded);
+        Assert.True(Validator.Validate(null,
+            Bind(("WorkerPoolSize", "1000000"), ("ReservedWorkers", "999999"))).Succeeded);
     }
 
     [Fact]
