@@ -1,3 +1,4 @@
+using Microsoft.EntityFrameworkCore;
 using NodeLock.Tests.Guard;
 using NodeLock.Tests.Postgres;
 using Xunit;

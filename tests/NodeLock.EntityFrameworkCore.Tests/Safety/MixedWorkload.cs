@@ -31,7 +31,7 @@ internal sealed class MixedWorkload(TestConductor conductor, Beliefs beliefs, No
             try
             {
                 await using TaskScope scope = await conductor.Manager.AcquireAsync(
-                    node, new AcquireOptions { Purpose = "mixed", Mode = mode, Retry = Retry });
+                    node, new AcquireOptions { Purpose = "mixed", Mode = mode, Retry = Retry }, CancellationToken.None);
                 await UseAsync(scope, random);
             }
             catch (NodeLockedException)
