@@ -134,6 +134,27 @@ public sealed class FenceAndGuardTests(PostgresFixture postgres) : GuardTest(pos
         last.EnsureHeld();
     }
 
+    [Fact]
+    public async Task What_the_dead_only_shared_is_not_fenced()
+    {
+        int fences = 0;
+        TestConductor a = await StartAsync(new ConductorSetup { Fence = Nothing });
+        await using TaskScope reader = await a.ShareOnceAsync(Node);
+        TestConductor b = await StartFencerAsync((_, _) =>
+        {
+            Interlocked.Increment(ref fences);
+            return Task.CompletedTask;
+        });
+        await Assert.ThrowsAsync<NodeLockedException>(() => b.AcquireOnceAsync(Node));
+        await DeclareDeadAsync(a.Holder, byLease: true);
+
+        await using TaskScope taken = await b.AcquirePatientlyAsync(Node);
+
+        Assert.Equal(0, fences);
+        Assert.Equal("fenced", await Fleet.ScalarAsync(
+            "select state from nodelock_conductors where holder = $1", a.Holder));
+    }
+
     private Task<TestConductor> StartFencerAsync(Func<NodeToFence, CancellationToken, Task> fence) =>
         StartAsync(new ConductorSetup { Name = "b", Options = ConductorSetup.Hurried, Fence = fence });
 

@@ -16,7 +16,8 @@ internal sealed class MixedWorkload(TestConductor conductor, Beliefs beliefs, No
     private readonly ConcurrentDictionary<string, int> outcomes = new();
     private int names;
 
-    /// <summary>How often what happened: "wrote", "read", "upgraded", "not upgraded", "downgraded", "locked".</summary>
+    /// <summary>How often what happened: "wrote", "read", "upgraded", "not upgraded", "downgraded", "locked",
+    /// "lost".</summary>
     public IReadOnlyDictionary<string, int> Outcomes => outcomes;
 
     public Task RunAsync(int callers, int seed, CancellationToken stop) => Task.WhenAll(Enumerable.Range(0, callers)
@@ -37,6 +38,11 @@ internal sealed class MixedWorkload(TestConductor conductor, Beliefs beliefs, No
             catch (NodeLockedException)
             {
                 Count("locked");
+            }
+            // Where nothing befalls anybody, a fault of the store.
+            catch (ReservationLostException)
+            {
+                Count("lost");
             }
         }
     }

@@ -28,10 +28,11 @@ public sealed class ReadersAndWritersTests(PostgresFixture postgres, ITestOutput
         Beliefs beliefs = new("mixed");
 
         IReadOnlyDictionary<string, int> outcomes = await RunAsync(conductors, beliefs,
-            until: counts => Wanted.All(outcome => counts.GetValueOrDefault(outcome) >= 100));
+            until: counts => Wanted.All(outcome => counts.GetValueOrDefault(outcome) >= 200));
 
         IReadOnlyList<Belief> all = BeliefJudge.Read(beliefs.Lines);
         output.WriteLine($"{all.Count} beliefs: {string.Join(", ", outcomes.Select(o => $"{o.Key} {o.Value}"))}");
+        Assert.DoesNotContain("lost", outcomes.Keys);
         Assert.Empty(BeliefJudge.Overlaps(all));
         Assert.NotEmpty(BeliefJudge.Overlaps(all.Select(b => b with { Mode = BeliefMode.Exclusive }))); // they do share
         foreach (NodeId node in Nodes)
