@@ -28,7 +28,7 @@ internal sealed class MixedWorkload(TestConductor conductor, Beliefs beliefs, No
         while (!stop.IsCancellationRequested)
         {
             NodeId node = nodes[random.Next(nodes.Length)];
-            ReservationMode mode = random.Next(3) == 0 ? ReservationMode.Exclusive : ReservationMode.Shared;
+            ReservationMode mode = random.Next(2) == 0 ? ReservationMode.Exclusive : ReservationMode.Shared;
             try
             {
                 await using TaskScope scope = await conductor.Manager.AcquireAsync(

@@ -28,7 +28,7 @@ public sealed class ReadersAndWritersTests(PostgresFixture postgres, ITestOutput
         Beliefs beliefs = new("mixed");
 
         IReadOnlyDictionary<string, int> outcomes = await RunAsync(conductors, beliefs,
-            until: counts => Wanted.All(outcome => counts.GetValueOrDefault(outcome) >= 200));
+            until: counts => Wanted.All(outcome => counts.GetValueOrDefault(outcome) >= 100));
 
         IReadOnlyList<Belief> all = BeliefJudge.Read(beliefs.Lines);
         output.WriteLine($"{all.Count} beliefs: {string.Join(", ", outcomes.Select(o => $"{o.Key} {o.Value}"))}");
