@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Text.Json;
 using NodeLock.Tests.Postgres;
 
 namespace NodeLock.Tests.Safety;
@@ -20,7 +21,10 @@ internal sealed class Batches(TaskManager manager, Beliefs beliefs, string[] nod
     private int batches;
 
     /// <summary>How often what happened: "held", "wrong nodes", and the names of exceptions.</summary>
-    public IReadOnlyDictionary<string, int> Outcomes => outcomes;
+    public static IReadOnlyDictionary<string, int> ParseOutcomes(string text) =>
+        JsonSerializer.Deserialize<Dictionary<string, int>>(text)!;
+
+    public string PrintOutcomes() => JsonSerializer.Serialize(outcomes);
 
     public Task RunAsync(int count, int seed) => Task.WhenAll(Enumerable.Range(0, Callers)
         .Select(caller => Task.Run(() => CallAsync(count / Callers, new Random((seed * Callers) + caller)))));

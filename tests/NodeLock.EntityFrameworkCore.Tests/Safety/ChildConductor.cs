@@ -108,7 +108,7 @@ internal sealed class ChildConductor : IDisposable
     {
         batches ??= new Batches(conductor.Manager, new Beliefs($"{Environment.ProcessId}", output), nodes);
         batches.RunAsync(count, seed).GetAwaiter().GetResult();
-        return $"batches {JsonSerializer.Serialize(batches.Outcomes)}";
+        return $"batches {batches.PrintOutcomes()}";
     }
 
     private string Share(string node)

@@ -62,8 +62,8 @@ internal sealed class ConductorProcess : IAsyncDisposable
 
     /// <summary>So many random acquires of several nodes; returns what came of all of them so far.</summary>
     public async Task<IReadOnlyDictionary<string, int>> AcquireAllAsync(int count, int seed, string[] nodes) =>
-        JsonSerializer.Deserialize<Dictionary<string, int>>((await AskAsync(
-            $"acquire-all-random {count} {seed} {string.Join(',', nodes)}", "batches"))[0])!;
+        Batches.ParseOutcomes((await AskAsync(
+            $"acquire-all-random {count} {seed} {string.Join(',', nodes)}", "batches"))[0]);
 
     public void Signal(ChildSignal signal) => child.Signal(signal);
 

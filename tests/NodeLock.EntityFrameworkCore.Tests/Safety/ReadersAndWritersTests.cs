@@ -119,7 +119,7 @@ public sealed class ReadersAndWritersTests(PostgresFixture postgres, ITestOutput
         Func<IReadOnlyDictionary<string, int>, bool> until)
     {
         using CancellationTokenSource enough = new();
-        MixedWorkload[] workloads = [.. conductors.Select(c => new MixedWorkload(c, beliefs, Nodes))];
+        ModeWorkload[] workloads = [.. conductors.Select(c => new ModeWorkload(c, beliefs, Nodes))];
         Task running = Task.WhenAll(workloads.Select((w, i) => w.RunAsync(Callers, i, enough.Token)));
         IReadOnlyDictionary<string, int> Counts() => workloads.SelectMany(w => w.Outcomes)
             .GroupBy(o => o.Key, o => o.Value).ToDictionary(o => o.Key, o => o.Sum());

@@ -8,7 +8,7 @@ namespace NodeLock.Tests.Safety;
 /// Callers that take a node in either mode, drawn at random, and while they have it go over to the other: what each of
 /// their scopes believes at each moment is recorded.
 /// </summary>
-internal sealed class MixedWorkload(TestConductor conductor, Beliefs beliefs, NodeId[] nodes)
+internal sealed class ModeWorkload(TestConductor conductor, Beliefs beliefs, NodeId[] nodes)
 {
     // Few attempts, so that a caller soon goes on to something else.
     private static readonly LockRetry Retry = new(6, TimeSpan.FromMilliseconds(20));
