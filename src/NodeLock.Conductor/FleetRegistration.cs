@@ -3,13 +3,15 @@ using Microsoft.EntityFrameworkCore.Diagnostics;
 
 namespace NodeLock.ConductorService;
 
-/// <summary>Keeps machines and reservations in PostgreSQL if there is a connection string, else in memory.</summary>
+/// <summary>Keeps machines and reservations in PostgreSQL if there is a connection string, else in memory; with
+/// <c>Fleet:Fence</c>, the machines of an instance that died are switched off before they are free.</summary>
 internal static class FleetRegistration
 {
     public static void AddFleet(this WebApplicationBuilder builder)
     {
         IServiceCollection services = builder.Services;
         IConfigurationSection settings = builder.Configuration.GetSection("NodeLock");
+        NodeLockBuilder nodeLock;
         if (builder.Configuration.GetConnectionString("NodeLock") is { Length: > 0 } database)
         {
             // What fails is told of by its exception. EF Core would log it as an error first, even where nothing is
@@ -20,12 +22,15 @@ internal static class FleetRegistration
                     (CoreEventId.QueryIterationFailed, LogLevel.Debug))));
             services.AddSingleton<IFleet, DatabaseFleet>();
             services.AddHostedService<SchemaMigration>(); // before NodeLock, whose conductor starts on these tables
-            services.AddNodeLock(settings).UseEntityFrameworkCore<FleetContext, Node>();
+            nodeLock = services.AddNodeLock(settings).UseEntityFrameworkCore<FleetContext, Node>();
         }
         else
         {
             services.AddSingleton<IFleet, MemoryFleet>();
-            services.AddNodeLock(settings).UseInMemory(Node.Simulated.Select(node => new NodeId(node.Id)));
+            nodeLock = services.AddNodeLock(settings)
+                .UseInMemory(Node.Simulated.Select(node => new NodeId(node.Id)));
         }
+
+        if (builder.Configuration.GetValue<bool>("Fleet:Fence")) nodeLock.AddFence<SimulatedFence>();
     }
 }

@@ -25,4 +25,7 @@ internal static partial class Log
 
     [LoggerMessage(7, LogLevel.Warning, "A request failed because the database is away or cannot be used: {Reason}")]
     public static partial void StoreFailed(this ILogger log, string reason);
+
+    [LoggerMessage(8, LogLevel.Information, "Power sync switched node {NodeId} {Power}, as its record says.")]
+    public static partial void Switched(this ILogger log, NodeId nodeId, Power power);
 }

@@ -2,11 +2,14 @@ using System.Collections.Concurrent;
 
 namespace NodeLock.ConductorService;
 
-/// <summary>Machines that are gone when the process ends, for a service that nobody configured.</summary>
+/// <summary>Machines that are gone when the process ends, for a service that nobody configured. There is no transaction
+/// in which a write could be guarded: here one looks first.</summary>
 internal sealed class MemoryFleet : IFleet
 {
     private readonly ConcurrentDictionary<string, Power> power = new(
         Node.Simulated.Select(node => KeyValuePair.Create(node.Id, node.Power)));
+
+    private readonly ConcurrentDictionary<string, Deployment> deployments = [];
 
     public string Location => "the memory of this process, 20 of them and simulated; set ConnectionStrings__NodeLock "
         + "to use PostgreSQL, which several instances may share";
@@ -19,10 +22,35 @@ internal sealed class MemoryFleet : IFleet
             ? Task.FromResult(NodeOf(new(id.ToString(), now)))
             : throw new NodeNotFoundException(id, "memory");
 
-    public async Task SetPowerAsync(NodeId id, Power power, CancellationToken cancellationToken)
+    public Task SetPowerAsync(TaskScope task, Power power, CancellationToken cancellationToken)
     {
-        await GetAsync(id, cancellationToken);
-        this.power[id.ToString()] = power;
+        task.EnsureExclusive();
+        this.power[task.NodeId.ToString()] = power;
+        return Task.CompletedTask;
+    }
+
+    public Task<Deployment?> FindDeploymentAsync(NodeId id, CancellationToken cancellationToken) =>
+        Task.FromResult(deployments.GetValueOrDefault(id.ToString()));
+
+    public Task SaveDeploymentAsync(TaskScope task, Deployment deployment, CancellationToken cancellationToken)
+    {
+        task.EnsureExclusive();
+        deployments[deployment.NodeId] = deployment;
+        return Task.CompletedTask;
+    }
+
+    public async Task EndDeploymentAsync(TaskScope task, Deployment deployment, Power power,
+        CancellationToken cancellationToken)
+    {
+        await SetPowerAsync(task, power, cancellationToken);
+        await SaveDeploymentAsync(task, deployment, cancellationToken);
+    }
+
+    /// <summary>Never called: who could fence for this process would have to share its memory.</summary>
+    public Task RecordFencedAsync(NodeToFence fenced, CancellationToken cancellationToken)
+    {
+        power[fenced.NodeId.ToString()] = Power.Off;
+        return Task.CompletedTask;
     }
 
     private static Node NodeOf(KeyValuePair<string, Power> machine) =>

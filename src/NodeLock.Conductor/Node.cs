@@ -20,6 +20,9 @@ public sealed class Node
 
     /// <summary>Whether it runs, as of the last operation that ended well.</summary>
     public Power Power { get; set; }
+
+    /// <summary>The fencing token under which that was written; 0 while nobody has.</summary>
+    public long FencingToken { get; set; }
 }
 
 /// <summary>Whether a machine runs.</summary>

@@ -41,8 +41,7 @@ internal static class NodeEndpoints
             try
             {
                 await machines.SwitchAsync(id, change.Target, change.Takes, task.Lost);
-                task.EnsureHeld();
-                await fleet.SetPowerAsync(id, change.Target, task.Lost);
+                await fleet.SetPowerAsync(task, change.Target, task.Lost);
             }
             catch (OperationCanceledException) when (task.Lost.IsCancellationRequested)
             {

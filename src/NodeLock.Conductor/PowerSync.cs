@@ -57,28 +57,43 @@ internal sealed class PowerSync(IFleet fleet, BareMetal machines, TaskManager ta
     /// <summary>False when somebody else works on the node, or it was lost on the way.</summary>
     private async Task<bool> TrySyncAsync(NodeId id, CancellationToken cancellationToken)
     {
-        await using TaskScope? task = await taskManager.TryAcquireAsync(id, "power sync",
-            cancellationToken: cancellationToken);
+        // Most machines are as their records say, and to see that, others may look at the same time.
+        await using TaskScope? task = await taskManager.TryAcquireAsync(id, "power sync", ReservationMode.Shared,
+            cancellationToken);
         if (task is null)
         {
             log.Skipped(id);
             return false;
         }
 
-        // Read again: the list may be older than the last power change.
-        Node node = await fleet.GetAsync(id, cancellationToken);
-        if (machines.Is(id, node.Power)) return true;
-        using CancellationTokenSource end =
-            CancellationTokenSource.CreateLinkedTokenSource(task.Lost, cancellationToken);
+        if (machines.Is(id, (await fleet.GetAsync(id, cancellationToken)).Power)) return true;
         try
         {
-            await machines.SwitchAsync(id, node.Power, SwitchTakes, end.Token);
+            await task.UpgradeAsync("power sync: switch", LockRetry.None, cancellationToken);
+            // What is to be written is decided on what was read exclusively.
+            Node node = await fleet.GetAsync(id, cancellationToken);
+            if (!machines.Is(id, node.Power)) await SwitchAsync(task, node.Power, cancellationToken);
             return true;
         }
-        catch (OperationCanceledException) when (task.Lost.IsCancellationRequested)
+        catch (NodeLockedException)
+        {
+            log.Skipped(id);
+            return false;
+        }
+        catch (Exception e) when (e is ReservationLostException
+            || (e is OperationCanceledException && task.Lost.IsCancellationRequested))
         {
             return false;
         }
+    }
+
+    private async Task SwitchAsync(TaskScope task, Power power, CancellationToken cancellationToken)
+    {
+        using CancellationTokenSource end =
+            CancellationTokenSource.CreateLinkedTokenSource(task.Lost, cancellationToken);
+        await machines.SwitchAsync(task.NodeId, power, SwitchTakes, end.Token);
+        await fleet.SetPowerAsync(task, power, end.Token);
+        log.Switched(task.NodeId, power);
     }
 }
 

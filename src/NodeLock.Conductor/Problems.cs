@@ -31,6 +31,9 @@ internal sealed class Problems(ILogger<Problems> log) : IExceptionHandler
                 return Problem(StatusCodes.Status404NotFound, "There is no such node", exception.Message);
             case BadHttpRequestException bad:
                 return Problem(bad.StatusCode, "The request cannot be understood", exception.Message);
+            case NoFreeWorkerException:
+                return Problem(StatusCodes.Status503ServiceUnavailable, "No worker is free",
+                    "As much work as may runs in the background of this instance. Try again later, or another one.");
             case ConductorStoppingException:
                 return Problem(StatusCodes.Status503ServiceUnavailable, "The service is stopping", exception.Message);
             case ReservationLostException:
@@ -60,6 +63,7 @@ internal sealed class Problems(ILogger<Problems> log) : IExceptionHandler
         problem.Extensions["holder"] = locked.Holder;
         problem.Extensions["purpose"] = locked.HolderPurpose;
         problem.Extensions["since"] = locked.Since;
+        problem.Extensions["fencingToken"] = locked.HolderFencingToken;
         return problem;
     }
 

@@ -9,7 +9,7 @@ if (builder.Configuration["urls"] is null && builder.Configuration["http_ports"]
     builder.WebHost.UseUrls("http://127.0.0.1:5080");
 
 builder.AddFleet();
-builder.Services.AddSingleton<BareMetal>();
+builder.Services.AddSingleton<BareMetal>().AddSingleton<Deployments>();
 builder.AddPowerSync();
 builder.Services.AddProblemDetails().AddExceptionHandler<Problems>();
 builder.Services.Configure<RouteHandlerOptions>(handlers => handlers.ThrowOnBadRequest = true);
@@ -20,6 +20,7 @@ WebApplication app = builder.Build();
 app.UseExceptionHandler();
 app.UseStatusCodePages();
 app.MapNodes();
+app.MapDeployments();
 app.MapReservations();
 app.Logger.FleetIs(app.Services.GetRequiredService<IFleet>().Location);
 await app.RunAsync();

@@ -1,5 +1,7 @@
 using System.Data.Common;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Infrastructure;
+using Microsoft.EntityFrameworkCore.Storage;
 
 namespace NodeLock.ConductorService;
 
@@ -10,6 +12,7 @@ namespace NodeLock.ConductorService;
 internal sealed class SchemaMigration(IDbContextFactory<FleetContext> contexts, TimeProvider timeProvider,
     ILogger<SchemaMigration> log) : BackgroundService, IHostedLifecycleService
 {
+    private const long TurnKey = 0x6E6F64656C6F636B; // "nodelock"; nothing else in the database uses advisory locks
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
 
@@ -43,9 +46,7 @@ internal sealed class SchemaMigration(IDbContextFactory<FleetContext> contexts, 
     {
         try
         {
-            // Instances that start at the same time take turns: EF Core locks the history of migrations.
-            await using FleetContext context = await contexts.CreateDbContextAsync(cancellationToken);
-            await context.Database.MigrateAsync(cancellationToken);
+            await MigrateAsync(cancellationToken);
             if (reported is not null) log.Migrated();
             return true;
         }
@@ -57,5 +58,19 @@ internal sealed class SchemaMigration(IDbContextFactory<FleetContext> contexts, 
             reported = reason;
             return false;
         }
+    }
+
+    private async Task MigrateAsync(CancellationToken cancellationToken)
+    {
+        // Instances that start at the same time take turns. EF Core's own lock ends with the transaction of each
+        // migration: between two of them another instance takes up what the first is about to do, and one fails.
+        await using FleetContext turn = await contexts.CreateDbContextAsync(cancellationToken);
+        IRelationalDatabaseCreator database = turn.GetService<IRelationalDatabaseCreator>();
+        if (!await database.ExistsAsync(cancellationToken)) await database.CreateAsync(cancellationToken);
+        await using IDbContextTransaction _ = await turn.Database.BeginTransactionAsync(cancellationToken);
+        await turn.Database.ExecuteSqlAsync($"select pg_advisory_xact_lock({TurnKey})", cancellationToken);
+
+        await using FleetContext context = await contexts.CreateDbContextAsync(cancellationToken);
+        await context.Database.MigrateAsync(cancellationToken);
     }
 }

@@ -105,8 +105,7 @@ internal sealed class ConductorSql(SqlTemplate sql)
         on conflict do nothing
         """;
 
-    // $1 kind  $2 for how long the lease has been over. Not one that has claimed a dead one, either: that it has ended
-    // is what lets another claim it.
+    // $1 kind  $2 for how long the lease has been over
     private const string ForgetTemplate =
         """
         with old as materialized (
@@ -116,12 +115,12 @@ internal sealed class ConductorSql(SqlTemplate sql)
                             where n.[reservation] = c.[holder]
                                or (n.[shared] <> '{}' and exists (select from unnest(n.[shared]) as e
                                                                   where split_part(e, ' ', 1) = c.[holder])))
-            and not exists (select from [conductors] d where d.[fenced_by] = c.[holder] and d.[state] = 'dead')
           for update of c skip locked)
         delete from [conductors] c using old where c.[holder] = old.holder
         """;
 
-    // $1 holder. Only one who holds nothing may leave: "left" gives its nodes away.
+    // $1 holder. Only one who holds nothing may leave: "left" gives its nodes away. Nor one with a claim on a dead one:
+    // a fence that it began may still be running, and another may begin when its lease is over, not at once.
     private const string LeaveTemplate =
         """
         with settings as materialized (select [durable])
@@ -132,6 +131,7 @@ internal sealed class ConductorSql(SqlTemplate sql)
                           where n.[reservation] = $1
                              or (n.[shared] <> '{}' and exists (select from unnest(n.[shared]) as e
                                                                 where split_part(e, ' ', 1) = $1)))
+          and not exists (select from [conductors] d where d.[fenced_by] = $1 and d.[state] = 'dead')
         returning true
         """;
 

@@ -13,10 +13,11 @@ internal sealed partial class SqlTemplate(ReservationModel model)
     private const string Durable = "case when current_setting('synchronous_commit') = 'off' "
         + "then set_config('synchronous_commit', 'on', true) end as durable";
 
-    // Whether the conductor that an entry e of those that share a node names is fenced or has left. Both are for ever,
-    // so any snapshot may say so; an entry of a conductor that is dead, or that has no row, still counts.
+    // Whether the conductor that an entry e of those that share a node names is dead, fenced or has left. None of them
+    // is ever alive again, so any snapshot may say so; an entry of a conductor that has no row still counts. A dead one
+    // that requires a fence only shared this node: a reader changes nothing, and it has been told to stop.
     private const string EntryEnded = "exists (select from [conductors] c "
-        + "where c.[holder] = split_part(e, ' ', 1) and c.[state] in ('fenced', 'left'))";
+        + "where c.[holder] = split_part(e, ' ', 1) and c.[state] in ('dead', 'fenced', 'left'))";
 
     // What stands in a row d (reservation, token, purpose, reserved_at, entries), in the columns that ReserveReply
     // reads a reservation from; nulls when the node is free. Entries of ended conductors show only when there are no
@@ -33,10 +34,9 @@ internal sealed partial class SqlTemplate(ReservationModel model)
           select true, coalesce(array_agg(e.holder order by e.place) filter (where not e.ended),
                                 array_agg(e.holder order by e.place)),
                  coalesce(max(e.stamp) filter (where not e.ended), max(e.stamp)),
-                 case when bool_or(e.state = 'dead') then 'dead' when bool_and(e.ended) then 'fenced' else 'alive' end
+                 case when bool_and(e.ended) then 'fenced' else 'alive' end
           from (select split_part(u.entry, ' ', 1) as holder, split_part(u.entry, ' ', 2)::bigint as stamp,
-                       u.place as place, c.[state] as state,
-                       coalesce(c.[state] in ('fenced', 'left'), false) as ended
+                       u.place as place, coalesce(c.[state] in ('dead', 'fenced', 'left'), false) as ended
                 from unnest(d.entries) with ordinality as u(entry, place)
                 left join [conductors] c on c.[holder] = split_part(u.entry, ' ', 1)) as e
           where d.reservation is null

@@ -22,6 +22,7 @@ internal sealed class AcquireAll(Scopes scopes, Conductor conductor, Releases re
 
     public override async ValueTask<TaskScopes?> TryAsync(TimeSpan nextTry, CancellationToken cancellationToken)
     {
+        gates.Watch(wakeUp); // before the look at the conductor, which wakes those who watch when it stops
         conductor.ThrowIfStopping();
         if (gates.TryEnterAll(nodes, purpose, wakeUp, out NodeObstacle? obstacle) is not { } places)
         {
@@ -45,7 +46,11 @@ internal sealed class AcquireAll(Scopes scopes, Conductor conductor, Releases re
     public override ValueTask<bool> WaitAsync(TimeSpan time, CancellationToken cancellationToken) =>
         wakeUp.WaitAsync(time, timeProvider, cancellationToken);
 
-    public override Task GiveUpAsync() => current?.Batch.GiveUpAsync(current.Value.Places) ?? Task.CompletedTask;
+    public override Task GiveUpAsync()
+    {
+        gates.Unwatch(wakeUp, nodes);
+        return current?.Batch.GiveUpAsync(current.Value.Places) ?? Task.CompletedTask;
+    }
 
     private void Note(Place place, ReserveAnswer answer)
     {
@@ -79,7 +84,10 @@ internal sealed class AcquireAll(Scopes scopes, Conductor conductor, Releases re
         }
 
         if (holdings.FirstOrDefault(h => !registration.TryHold(h)) is not { } lost)
+        {
+            gates.Unwatch(wakeUp, nodes);
             return new TaskScopes(scopes, [.. holdings.Zip(answers, (h, a) => scopes.Granted(h, a.TakenOverFrom))], []);
+        }
 
         foreach (Holding holding in holdings)
         {

@@ -10,6 +10,8 @@ internal sealed class AcquireFree(Scopes scopes, Conductor conductor, Releases r
     Acquires acquires, INodeLockRepository repository, NodeLockOptions options, string purpose,
     Func<Place, Acquisition> alone, BackgroundWork background, TimeProvider timeProvider, ILogger log)
 {
+    private const int AloneAtOnce = 8;
+
     private readonly Dictionary<NodeId, TaskScope> held = [];
     private readonly List<SkippedNode> skipped = [];
     private readonly Queue<Place> undecided = [];
@@ -22,8 +24,7 @@ internal sealed class AcquireFree(Scopes scopes, Conductor conductor, Releases r
             if (places.Length > 0)
             {
                 await AskAsync(places, cancellationToken).ConfigureAwait(false);
-                while (undecided.TryDequeue(out Place? place))
-                    await AskAloneAsync(place, cancellationToken).ConfigureAwait(false);
+                while (undecided.Count > 0) await AskAloneAsync(cancellationToken).ConfigureAwait(false);
             }
 
             return new TaskScopes(scopes, [.. nodes.Where(held.ContainsKey).Select(n => held[n])], skipped);
@@ -99,17 +100,24 @@ internal sealed class AcquireFree(Scopes scopes, Conductor conductor, Releases r
         }
     }
 
-    private async ValueTask AskAloneAsync(Place place, CancellationToken cancellationToken)
+    /// <summary>A few at the same time: each may wait for a row in somebody's hand.</summary>
+    private async ValueTask AskAloneAsync(CancellationToken cancellationToken)
     {
-        try
+        List<Place> some = [];
+        while (some.Count < AloneAtOnce && undecided.TryDequeue(out Place? place)) some.Add(place);
+        Task<TaskScope>[] asked = [.. some.Select(place => acquires.GetAsync("acquire", alone(place), LockRetry.None,
+            cancellationToken).AsTask())];
+        await ((Task)Task.WhenAll(asked)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        for (int i = 0; i < asked.Length; i++)
         {
-            held.Add(place.NodeId, await acquires.GetAsync("acquire", alone(place), LockRetry.None, cancellationToken)
-                .ConfigureAwait(false));
+            if (asked[i].IsCompletedSuccessfully)
+                held.Add(some[i].NodeId, await asked[i].ConfigureAwait(false));
+            else if (asked[i].Exception?.InnerException is { } reason and not ConductorStoppingException)
+                skipped.Add(new SkippedNode(some[i].NodeId, reason));
         }
-        catch (Exception e) when (e is not OperationCanceledException and not ConductorStoppingException)
-        {
-            skipped.Add(new SkippedNode(place.NodeId, e));
-        }
+
+        foreach (Task<TaskScope> ended in asked.Where(a => a.IsCanceled
+            || a.Exception?.InnerException is ConductorStoppingException)) await ended.ConfigureAwait(false);
     }
 
     private void Believe(Place place, Registration registration, ReserveAnswer.Granted granted)

@@ -108,8 +108,9 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
     {
         Grant grant = new(granted.FencingToken, place.Mode, place.Purpose, granted.ReservedAt);
         Holding holding = new(place, registration, grant, conductor.Clock.Now);
-        if (!place.TryHold(holding, asked)) return Locked(place.Obstacle);
+        // First, since whoever gets past the line wakes the next, who must find the others held back already.
         if (place.Mode == ReservationMode.Shared) gates.HoldSharersBack(place.NodeId, granted.WriterWaits);
+        if (!place.TryHold(holding, asked)) return Locked(place.Obstacle);
         if (registration.TryHold(holding)) return scopes.Granted(holding, granted.TakenOverFrom);
 
         place.EndUse();

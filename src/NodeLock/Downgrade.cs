@@ -38,6 +38,7 @@ internal sealed class Downgrade(Scopes scopes, INodeLockRepository repository, N
                     await Task.Delay(Pause, timeProvider).ConfigureAwait(false);
                     break;
                 case ReserveAnswer.RowInHand:
+                    holding.IsChanging = false; // it is exclusive still, which protects a reader as well
                     throw new TimeoutException($"A database transaction has had the row of node {place.NodeId} in hand "
                         + $"for {options.ReleaseTimeout}. The scope counts as shared; downgrade it again.");
                 // The reply to an earlier one was lost.
@@ -66,7 +67,7 @@ internal sealed class Downgrade(Scopes scopes, INodeLockRepository repository, N
         }
         finally
         {
-            if (statement.Abandoned is { } abandoned) scopes.Forget(abandoned, $"downgrading node {place.NodeId}");
+            if (statement.Abandoned is { } abandoned) scopes.Abandon(abandoned, holding);
         }
     }
 

@@ -44,8 +44,8 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     /// <summary>Those who wait outside of the line for this gate to be free altogether.</summary>
     public HashSet<WakeUp> Watchers_NeedsLock { get; } = [];
 
-    public bool IsShared_NeedsLock => Changing_NeedsLock is null
-        && AnyInside_NeedsLock is { Holding.Grant.Mode: ReservationMode.Shared };
+    public bool IsShared_NeedsLock => inside.Count > 0 && Changing_NeedsLock is null
+        && Claim_NeedsLock is { Mode: ReservationMode.Shared };
 
     public Place Join_NeedsLock(string purpose, ReservationMode mode)
     {
@@ -100,7 +100,6 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     {
         foreach (Place place in line) place.Wake_NeedsLock();
         Changing_NeedsLock?.Wake_NeedsLock();
-        foreach (WakeUp watcher in Watchers_NeedsLock) watcher.Wake_NeedsLock();
     }
 
     private bool IsHeldBack_NeedsLock(Place place) =>

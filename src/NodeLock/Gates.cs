@@ -7,6 +7,7 @@ internal sealed class Gates(TimeProvider timeProvider)
 {
     private readonly Dictionary<NodeId, Gate> gates = [];
     private readonly Dictionary<NodeId, (long Since, TimeSpan For)> heldBack = [];
+    private readonly HashSet<WakeUp> watchers = [];
 
     public Lock Sync { get; } = new();
 
@@ -85,11 +86,29 @@ internal sealed class Gates(TimeProvider timeProvider)
     public bool AreSharersHeldBack_NeedsLock(NodeId nodeId) =>
         heldBack.TryGetValue(nodeId, out (long, TimeSpan) held) && !IsOver(held);
 
+    /// <summary>For one who waits for several nodes, and so in no line: it is woken with everybody else.</summary>
+    public void Watch(WakeUp watcher)
+    {
+        lock (Sync) watchers.Add(watcher);
+    }
+
+    /// <summary>The end of that, also at the gates that were in its way.</summary>
+    public void Unwatch(WakeUp watcher, IReadOnlyList<NodeId> nodes)
+    {
+        lock (Sync)
+        {
+            watchers.Remove(watcher);
+            foreach (NodeId node in nodes)
+                if (gates.TryGetValue(node, out Gate? gate)) gate.Watchers_NeedsLock.Remove(watcher);
+        }
+    }
+
     /// <summary>Wakes everybody, to see that the conductor is stopping.</summary>
     public void WakeAll()
     {
         lock (Sync)
         {
+            foreach (WakeUp watcher in watchers) watcher.Wake_NeedsLock();
             foreach (Gate gate in gates.Values) gate.WakeAll_NeedsLock();
         }
     }

@@ -32,6 +32,13 @@ internal sealed class Holding(Place place, Registration registration, Grant gran
     /// nothing about this.</summary>
     public bool IsChanging { get; set; }
 
+    /// <summary>Whether a transaction of the caller is giving it back: from the sending of its commit on somebody else
+    /// may have the node.</summary>
+    public bool IsBeingReleased { get; set; }
+
+    /// <summary>The wish that an upgrade left, by which the next one knows that no other writer waits.</summary>
+    public DateTimeOffset? Wish { get; set; }
+
     public ReservationMode Mode => Grant.Mode;
     public string Purpose => Grant.Purpose;
     public long FencingToken => Grant.FencingToken;

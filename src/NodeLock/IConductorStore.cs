@@ -63,7 +63,8 @@ public interface IConductorStore : IDisposable
     /// <summary>Removes the entries of conductors whose lease ended this long ago and that no node names.</summary>
     int Forget(TimeSpan endedFor);
 
-    /// <summary>Marks a conductor as gone in good order; false when it still holds something.</summary>
+    /// <summary>Marks a conductor as gone in good order; false when it still holds something, or has claimed a dead one
+    /// that is not fenced yet.</summary>
     bool Leave(string holder);
 }
 

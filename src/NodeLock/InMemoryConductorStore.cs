@@ -121,7 +121,9 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
     {
         lock (repository.Sync)
         {
-            if (!IsAlive_NeedsLock(holder) || IsNamed_NeedsLock(holder)) return false;
+            bool isFencing = repository.Conductors.Values.Any(
+                c => c.FencedBy == holder && c.State == InMemoryConductorState.Dead);
+            if (!IsAlive_NeedsLock(holder) || IsNamed_NeedsLock(holder) || isFencing) return false;
             repository.Conductors[holder].State = InMemoryConductorState.Left;
             return true;
         }

@@ -131,6 +131,9 @@ public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null
     /// <summary>Whether a holder is fenced or has left. One without an entry is not: that proves nothing.</summary>
     internal bool HasEnded_NeedsLock(string holder) => Conductors.GetValueOrDefault(holder)?.HasEnded == true;
 
+    /// <summary>Whether it is never alive again: then it shares nothing any more, fenced or not.</summary>
+    internal bool HasDied_NeedsLock(string holder) => Conductors.GetValueOrDefault(holder)?.IsAlive == false;
+
     internal bool WaitsForFence_NeedsLock(string holder) =>
         Conductors.GetValueOrDefault(holder)?.State == InMemoryConductorState.Dead;
 

@@ -41,20 +41,20 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
     /// <summary>Whether nothing but what the request names is in the way of an exclusive reservation.</summary>
     public bool IsFreeFor(ReserveRequest request) =>
         (holder is null || IsNamed(request) || store.HasEnded_NeedsLock(holder))
-        && shared.All(e => e == EntryNamedBy(request) || store.HasEnded_NeedsLock(e.Holder));
+        && shared.All(e => e == EntryNamedBy(request) || store.HasDied_NeedsLock(e.Holder));
 
     public Reservation? ToReservation()
     {
         if (holder is not null)
             return new Reservation(nodeId, ReservationMode.Exclusive, [holder], purpose, reservedAt, token,
-                StateOf([holder]));
+                StateOf(holder));
 
         if (shared.Count == 0) return null;
-        List<SharedEntry> entries = shared.FindAll(e => !store.HasEnded_NeedsLock(e.Holder));
+        List<SharedEntry> entries = shared.FindAll(e => !store.HasDied_NeedsLock(e.Holder));
         if (entries.Count == 0) entries = shared;
         string[] holders = [.. entries.Select(e => e.Holder)];
-        return new Reservation(nodeId, ReservationMode.Shared, holders, purpose, reservedAt,
-            entries.Max(e => e.Stamp), StateOf(holders));
+        return new Reservation(nodeId, ReservationMode.Shared, holders, purpose, reservedAt, entries.Max(e => e.Stamp),
+            holders.All(store.HasDied_NeedsLock) ? ReservationState.Revoked : ReservationState.Held);
     }
 
     public bool Has(string who, HeldNode held) => held.Mode == ReservationMode.Shared
@@ -94,10 +94,10 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
         return ToReservation();
     }
 
-    /// <summary>Drops what conductors have left that are fenced or have left; false when there is nothing.</summary>
+    /// <summary>Drops what ended conductors have left here; false when there is nothing.</summary>
     public bool Sweep()
     {
-        int dropped = shared.RemoveAll(e => store.HasEnded_NeedsLock(e.Holder));
+        int dropped = shared.RemoveAll(e => store.HasDied_NeedsLock(e.Holder));
         if (holder is null || !store.HasEnded_NeedsLock(holder)) return dropped > 0;
         (holder, token) = (null, store.DrawToken_NeedsLock());
         return true;
@@ -115,7 +115,7 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
     private ReserveAnswer Share(ReserveRequest request)
     {
         TimeSpan writerWaits = WriterWaits();
-        bool othersShare = shared.Any(e => e.Holder != request.Holder && !store.HasEnded_NeedsLock(e.Holder));
+        bool othersShare = shared.Any(e => e.Holder != request.Holder && !store.HasDied_NeedsLock(e.Holder));
         if ((holder is null || IsNamed(request) || store.HasEnded_NeedsLock(holder))
             && !(writerWaits > TimeSpan.Zero && othersShare))
             return GrantShared(request);
@@ -158,7 +158,7 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
     {
         string? takenOverFrom = IsHeldBy(request.Holder) ? null : holder;
         if (holder is not null) (holder, token) = (null, store.DrawToken_NeedsLock());
-        shared.RemoveAll(e => e.Holder == request.Holder || store.HasEnded_NeedsLock(e.Holder));
+        shared.RemoveAll(e => e.Holder == request.Holder || store.HasDied_NeedsLock(e.Holder));
         SharedEntry entry = new(request.Holder, store.DrawToken_NeedsLock());
         shared.Add(entry);
         (purpose, reservedAt) = (request.Purpose, store.Now);
@@ -191,9 +191,9 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
         return index < 0 ? null : new ReserveAnswer.Unnamed(shared[index].Stamp, ReservationMode.Shared);
     }
 
-    private ReservationState StateOf(string[] holders) =>
-        holders.Any(store.WaitsForFence_NeedsLock) ? ReservationState.WaitingForFence
-        : holders.All(store.HasEnded_NeedsLock) ? ReservationState.Revoked
+    private ReservationState StateOf(string who) =>
+        store.WaitsForFence_NeedsLock(who) ? ReservationState.WaitingForFence
+        : store.HasEnded_NeedsLock(who) ? ReservationState.Revoked
         : ReservationState.Held;
 
     private static SharedEntry EntryNamedBy(ReserveRequest request) => new(request.Holder, request.KnownToken);

@@ -88,7 +88,8 @@ internal static partial class Log
         + "{Holder}.")]
     public static partial void DeclaredDead(this ILogger log, string deadHolder, string holder);
 
-    [LoggerMessage(23, LogLevel.Warning, "{Holder} could not leave: nodes still carry its name. Its lease ends "
+    [LoggerMessage(23, LogLevel.Warning, "{Holder} could not leave: nodes still carry its name, or it was "
+        + "fencing. Its lease ends "
         + "by itself.")]
     public static partial void StillNamed(this ILogger log, string holder);
 

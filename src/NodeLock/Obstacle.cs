@@ -16,6 +16,8 @@ internal sealed class Obstacle
 
     public static Obstacle RowInHand { get; } = new("a database transaction has its row in hand");
 
+    public static Obstacle WriterWaits { get; } = new("a writer of another conductor waits for it");
+
     /// <summary>The reservation, if that is what it was.</summary>
     public Reservation? Reservation { get; }
 

@@ -5,6 +5,7 @@ internal sealed class Place
 {
     private readonly Gate gate;
     private readonly WakeUp wakeUp;
+    private Claim? asked;
     private bool left;
 
     public Place(Gate gate, string purpose, ReservationMode mode)
@@ -64,7 +65,8 @@ internal sealed class Place
         Place? inside = gate.AnyInside_NeedsLock;
         if (inside is not null && inside == except) inside = inside.Entry.Next?.Value;
         return inside?.Holding?.AsObstacle() ?? gate.Met_NeedsLock
-            ?? Obstacle.AskedFor(gate.First_NeedsLock?.Purpose ?? purpose);
+            ?? (gate.Gates.AreSharersHeldBack_NeedsLock(gate.NodeId) ? Obstacle.WriterWaits
+                : Obstacle.AskedFor(gate.First_NeedsLock?.Purpose ?? purpose));
     }
 
     /// <summary>
@@ -79,6 +81,7 @@ internal sealed class Place
             Claim? claim = gate.Claim_NeedsLock?.Registration == registration ? gate.Claim_NeedsLock : null;
             bool joins = gate.CountInside_NeedsLock > 0;
             if (!gate.MayAsk_NeedsLock(this) || (joins && claim is null)) return null;
+            asked = claim;
 
             gate.AskedAt_NeedsLock = gate.Gates.TimeProvider.GetTimestamp();
             ReserveAction action = joins ? ReserveAction.Join
@@ -140,13 +143,14 @@ internal sealed class Place
         lock (Sync)
         {
             Grant grant = holding.Grant;
-            if (left || (action == ReserveAction.Join && (gate.Changing_NeedsLock is not null
-                || gate.Claim_NeedsLock?.FencingToken != grant.FencingToken)))
+            if (left || (action == ReserveAction.Join
+                && (gate.Changing_NeedsLock is not null || !ReferenceEquals(gate.Claim_NeedsLock, asked))))
                 return false;
 
             Holding = holding;
             IsInside = true;
-            gate.Claim_NeedsLock = new Claim(holding.Registration, grant.FencingToken, grant.Mode);
+            if (action != ReserveAction.Join)
+                gate.Claim_NeedsLock = new Claim(holding.Registration, grant.FencingToken, grant.Mode);
             gate.Met_NeedsLock = null;
             gate.Enter_NeedsLock(this);
             return true;
@@ -198,9 +202,16 @@ internal sealed class Place
         lock (Sync)
         {
             unused = !left && gate.WouldLeaveUnused_NeedsLock(this) ? gate.Claim_NeedsLock : null;
-            if (unused is null) Remove_NeedsLock();
-            else gate.Changing_NeedsLock = this;
-            return unused is null;
+            if (unused is null)
+            {
+                Remove_NeedsLock();
+                return true;
+            }
+
+            gate.Changing_NeedsLock = this;
+            // Another instance: a join that was asked for before this release is not believed after it.
+            gate.Claim_NeedsLock = unused with { };
+            return false;
         }
     }
 

@@ -21,8 +21,8 @@ internal sealed class ScopeUse
     public bool TryBeginChange(CancellationTokenSource? ends)
     {
         if (Interlocked.CompareExchange(ref state, Changing, Idle) != Idle) return false;
-        Volatile.Write(ref change, ends);
-        if (IsOver) ends?.Cancel(); // disposed between the two lines above
+        Interlocked.Exchange(ref change, ends); // a full fence: a dispose sees this, or this sees the dispose
+        if (IsOver) ends?.Cancel();
         return true;
     }
 
@@ -54,7 +54,8 @@ internal sealed class ScopeUse
     {
         try
         {
-            Volatile.Read(ref change)?.Cancel();
+            // Its callbacks run on the pool: what goes on then is not to run within a dispose.
+            _ = Volatile.Read(ref change)?.CancelAsync();
         }
         catch (ObjectDisposedException)
         {

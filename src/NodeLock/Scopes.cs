@@ -35,8 +35,15 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
         return holding.AsLost(reason);
     }
 
-    public ReservationGuard Guard(Holding holding) => new(repository, holding.Registration.Holder, holding.HeldNode,
-        options.LeaseDuration, reason => Lose(holding, reason));
+    public ReservationGuard Guard(Holding holding)
+    {
+        Grant guarded = holding.Grant;
+        // What was upgraded, downgraded or released since is not lost because the row no longer says what it was.
+        return new ReservationGuard(repository, holding.Registration.Holder, holding.HeldNodeOf(guarded),
+            options.LeaseDuration, reason => ReferenceEquals(holding.Grant, guarded)
+                ? Lose(holding, reason)
+                : holding.AsLost(reason));
+    }
 
     public async ValueTask UpgradeAsync(Holding holding, string purpose, LockRetry? retry,
         CancellationToken cancellationToken)
@@ -76,8 +83,14 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
         }
     }
 
-    /// <summary>Owns a statement whose answer nobody waits for any more.</summary>
-    public void Forget(Task statement, string what) => background.Own(statement, what);
+    /// <summary>Ends a scope without waiting for its release.</summary>
+    public void EndLater(Holding holding) =>
+        background.Own(EndAsync(holding).AsTask(), $"releasing node {holding.NodeId}");
+
+    /// <summary>Owns a statement whose answer nobody waits for any more. What it has done is found by the next one, or
+    /// by the heartbeat.</summary>
+    public void Abandon(Task statement, Holding holding) => background.Own(SeeAsync(statement, holding),
+        $"a change of mode of node {holding.NodeId}");
 
     public ValueTask EndAsync(Holding holding)
     {
@@ -115,6 +128,25 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
         return released;
     }
 
+    /// <summary>While a transaction of the caller is under way that gives the node back, its row says nothing about a
+    /// loss.</summary>
+    public async Task<T> ReleaseInAsync<T>(Holding holding,
+        Func<ReservationGuard, CancellationToken, Task<T>> transaction, CancellationToken cancellationToken)
+    {
+        holding.IsChanging = true;
+        holding.IsBeingReleased = true;
+        try
+        {
+            return await transaction(Guard(holding), cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            holding.IsBeingReleased = false;
+            holding.IsChanging = false;
+            throw;
+        }
+    }
+
     /// <summary>Ends the use of what a transaction of the caller has given back.</summary>
     public void EndReleased(Holding holding)
     {
@@ -126,6 +158,18 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
     }
 
     public void ReportDropped(Holding holding) => log.Dropped(holding.NodeId, holding.Purpose, holding.FencingToken);
+
+    private async Task SeeAsync(Task statement, Holding holding)
+    {
+        try
+        {
+            await statement.ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            log.AbandonedReserveFailed(e, holding.NodeId, holding.Purpose);
+        }
+    }
 
     private void EndUse(Holding holding)
     {

@@ -53,13 +53,17 @@ public sealed partial class TaskManager
         NodeId node = NodeOf(nodeId);
         Text.Purpose(reason, nameof(reason));
         cancellationToken.ThrowIfCancellationRequested();
-        if (!await AnswerAsync(repository.BreakAsync(node, fencingToken, settings.Current.HeartbeatInterval), node,
-            cancellationToken).ConfigureAwait(false)) return false;
+        return await AnswerAsync(BreakNowAsync(), node, cancellationToken).ConfigureAwait(false);
 
-        log.Broke(node, fencingToken, reason);
-        conductor.Lose(conductor.Current.Holdings().Where(h => h.HeldNode == new HeldNode(node, fencingToken)),
-            $"it was broken: {reason}");
-        return true;
+        async Task<bool> BreakNowAsync()
+        {
+            if (!await repository.BreakAsync(node, fencingToken, settings.Current.HeartbeatInterval)
+                .ConfigureAwait(false)) return false;
+            log.Broke(node, fencingToken, reason);
+            conductor.Lose(conductor.Current.Holdings().Where(h => h.HeldNode == new HeldNode(node, fencingToken)),
+                $"it was broken: {reason}");
+            return true;
+        }
     }
 
     /// <summary>The same for one who shares the node: takes all scopes of this conductor there away.</summary>
@@ -76,25 +80,30 @@ public sealed partial class TaskManager
         ArgumentException.ThrowIfNullOrWhiteSpace(holder);
         Text.Purpose(reason, nameof(reason));
         cancellationToken.ThrowIfCancellationRequested();
-        if (!await AnswerAsync(repository.BreakAsync(node, holder, settings.Current.HeartbeatInterval), node,
-            cancellationToken).ConfigureAwait(false)) return false;
+        return await AnswerAsync(BreakNowAsync(), node, cancellationToken).ConfigureAwait(false);
 
-        log.BrokeShare(node, holder, reason);
-        conductor.Lose(conductor.Current.Holdings().Where(h => h.NodeId == node && h.Mode == ReservationMode.Shared
-            && h.Registration.Holder == holder), $"it was broken: {reason}");
-        return true;
+        async Task<bool> BreakNowAsync()
+        {
+            if (!await repository.BreakAsync(node, holder, settings.Current.HeartbeatInterval).ConfigureAwait(false))
+                return false;
+            log.BrokeShare(node, holder, reason);
+            conductor.Lose(conductor.Current.Holdings().Where(h => h.NodeId == node
+                && h.Mode == ReservationMode.Shared && h.Registration.Holder == holder), $"it was broken: {reason}");
+            return true;
+        }
     }
 
-    private async ValueTask<bool> AnswerAsync(ValueTask<bool> answer, NodeId node, CancellationToken cancellationToken)
+    private async ValueTask<bool> AnswerAsync(Task<bool> breaks, NodeId node, CancellationToken cancellationToken)
     {
         Statement<bool> statement = new(repository, settings.Current.HeartbeatInterval, timeProvider);
         try
         {
-            return await statement.AnswerAsync(answer, $"the reservation of node {node} is broken.", cancellationToken)
-                .ConfigureAwait(false);
+            return await statement.AnswerAsync(new ValueTask<bool>(breaks), $"the reservation of node {node} is broken.",
+                cancellationToken).ConfigureAwait(false);
         }
         finally
         {
+            // Broken after nobody waits for it any more, it is logged and told all the same.
             if (statement.Abandoned is { } abandoned)
                 background.Own(abandoned, $"breaking a reservation of node {node}");
         }

@@ -66,7 +66,8 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
 
     /// <summary>Throws unless this process may still believe that it holds the node, judged at the call.</summary>
     /// <exception cref="ReservationLostException">It may not.</exception>
-    /// <exception cref="ObjectDisposedException">The scope is disposed, or its work was spawned.</exception>
+    /// <exception cref="ObjectDisposedException">The scope is disposed, a transaction is releasing it, or its work was
+    /// spawned.</exception>
     public void EnsureHeld()
     {
         ThrowIfSpent();
@@ -110,7 +111,8 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
     {
         if (purpose is not null) Text.Purpose(purpose, nameof(purpose));
         cancellationToken.ThrowIfCancellationRequested();
-        using CancellationTokenSource ends = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using CancellationTokenSource ends =
+            CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, holding.LostToken);
         Begin(ends);
         try
         {
@@ -123,6 +125,7 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
         {
             cancellationToken.ThrowIfCancellationRequested();
             ThrowIfSpent();
+            scopes.EnsureHeld(holding);
             throw;
         }
         finally
@@ -196,7 +199,7 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
         catch
         {
             if (hasWorker) scopes.LeaveWorker();
-            if (use.EndChange()) scopes.Forget(scopes.EndAsync(holding).AsTask(), $"releasing node {NodeId}");
+            if (use.EndChange()) scopes.EndLater(holding);
             throw;
         }
     }
@@ -230,8 +233,8 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
         try
         {
             scopes.EnsureHeld(holding);
-            if (Mode != ReservationMode.Exclusive) EnsureExclusive();
-            T result = await transaction(scopes.Guard(holding), cancellationToken).ConfigureAwait(false);
+            EnsureExclusive();
+            T result = await scopes.ReleaseInAsync(holding, transaction, cancellationToken).ConfigureAwait(false);
             use.Spend();
             scopes.EndReleased(holding);
             return result;
@@ -271,5 +274,5 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
 
     private ValueTask EndChangeAsync() => use.EndChange() ? scopes.EndAsync(holding) : default;
 
-    private void ThrowIfSpent() => ObjectDisposedException.ThrowIf(use.IsOver, this);
+    private void ThrowIfSpent() => ObjectDisposedException.ThrowIf(use.IsOver || holding.IsBeingReleased, this);
 }

@@ -12,7 +12,6 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
     private const int MostRounds = 4;
 
     private readonly Place place = holding.Place;
-    private DateTimeOffset? wish;
     private Obstacle obstacle = Obstacle.AskedFor(purpose);
     private bool isHopeless;
 
@@ -27,7 +26,12 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
     public override async ValueTask<Grant?> TryAsync(TimeSpan nextTry, CancellationToken cancellationToken)
     {
         scopes.EnsureHeld(holding);
-        if (!place.TryBeginChange()) return Hopeless(place.Obstacle);
+        if (!place.TryBeginChange())
+        {
+            scopes.EnsureHeld(holding); // the conductor may have been declared dead in between
+            return Hopeless(place.Obstacle);
+        }
+
         if (!place.IsAloneInside) return Locked(place.Obstacle);
 
         long named = holding.FencingToken;
@@ -36,7 +40,7 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
             ReserveRequest request = new(ReserveAction.Upgrade, NodeId, holding.Registration.Holder, named, purpose)
             {
                 NextAttempt = nextTry,
-                Wish = wish,
+                Wish = holding.Wish,
             };
             switch (await AskAsync(request).ConfigureAwait(false))
             {
@@ -45,7 +49,7 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
                 case ReserveAnswer.Taken { WriterWaits.Ticks: > 0 } taken:
                     return Hopeless(Obstacle.HeldBy(taken.Reservation, writerWaits: true));
                 case ReserveAnswer.Taken taken:
-                    wish = taken.Wish;
+                    holding.Wish = taken.Wish;
                     return Locked(Obstacle.HeldBy(taken.Reservation, writerWaits: false));
                 case ReserveAnswer.RowInHand:
                     return Locked(Obstacle.RowInHand);
@@ -92,7 +96,7 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
         finally
         {
             holding.IsChanging = before;
-            if (statement.Abandoned is { } abandoned) scopes.Forget(abandoned, $"upgrading node {NodeId}");
+            if (statement.Abandoned is { } abandoned) scopes.Abandon(abandoned, holding);
         }
     }
 
@@ -102,6 +106,7 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
         place.Change(new Claim(holding.Registration, granted.FencingToken, ReservationMode.Exclusive));
         if (!holding.Registration.TryChange(holding, grant)) throw scopes.Lose(holding, Conductor.NotRenewed);
 
+        holding.Wish = null;
         holding.IsChanging = false;
         place.EndChange();
         log.Upgraded(NodeId, purpose, granted.FencingToken);

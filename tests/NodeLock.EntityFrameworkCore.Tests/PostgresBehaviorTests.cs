@@ -44,6 +44,47 @@ public sealed class PostgresBehaviorTests(PostgresFixture postgres) : SafetyTest
     }
 
     [Fact]
+    public async Task What_a_locking_select_that_waited_computes_of_its_row_it_computes_anew()
+    {
+        await Fleet.ExecuteAsync(Table);
+        await using NpgsqlConnection first = await InTransactionAsync("update t set n = 1 where id = 1");
+        Task<object?> waiting = Fleet.ScalarAsync("""
+            with locked as materialized (
+              select t.n + 10 as more, array(select t.n + u.x from unnest(array[20, 30]) as u(x)) as most
+              from t where id = 1 for no key update of t)
+            select l.more || ' ' || l.most::text from locked l
+            """);
+        await SomebodyWaitsAsync();
+
+        await RunAsync(first, "commit");
+
+        Assert.Equal("11 {21,31}", await waiting.WithinLimit());
+    }
+
+    [Fact]
+    public async Task What_is_asked_of_a_count_of_rows_is_asked_after_the_last_of_them()
+    {
+        await Fleet.ExecuteAsync(Table);
+
+        Assert.Equal(true, await Fleet.ScalarAsync("""
+            with locked as materialized (select id, pg_sleep(0.05) from t for no key update)
+            select exists (select from other where clock_timestamp() > statement_timestamp() + interval '0.1 s')
+            from (select count(*) as rows from locked) as after_the_locks where after_the_locks.rows >= 0
+            """));
+    }
+
+    [Fact]
+    public async Task A_key_share_passes_by_a_row_that_is_being_deleted_and_none_that_is_being_changed()
+    {
+        await Fleet.ExecuteAsync(Table);
+        await using NpgsqlConnection first = await InTransactionAsync("delete from t where id = 1");
+        await using NpgsqlConnection second = await InTransactionAsync("update t set n = 1 where id = 2");
+
+        Assert.Equal(2, await Fleet.ScalarAsync(
+            "select id from t order by id for key share skip locked").WithinLimit());
+    }
+
+    [Fact]
     public async Task A_lock_timeout_set_inside_a_statement_bounds_its_own_wait_for_the_row()
     {
         await Fleet.ExecuteAsync(Table);

@@ -20,6 +20,12 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
     /// <summary>Called instead of a release of any kind, for each node; its second parameter carries it out.</summary>
     public Func<HeldNode, Func<ValueTask>, ValueTask>? OnRelease { get; set; }
 
+    /// <summary>Called before several are released in one statement.</summary>
+    public Action<IReadOnlyList<HeldNode>>? BeforeReleaseMany { get; set; }
+
+    /// <summary>Called before an id is spelled.</summary>
+    public Action<NodeId>? BeforeSpell { get; set; }
+
     /// <summary>Called instead of a renewal; its parameter carries it out.</summary>
     public Func<Func<DateTimeOffset?>, DateTimeOffset?>? OnRenew { get; set; }
 
@@ -31,6 +37,26 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
 
     public HeartbeatPace Pace { get; init; } = HeartbeatPace.Timer;
 
+    /// <summary>Carries every reserve out, and withholds the answer until this is set.</summary>
+    public TaskCompletionSource HoldAnswers(Func<ReserveRequest, bool>? which = null)
+    {
+        TaskCompletionSource goOn = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        OnReserve = async (request, carryOut) =>
+        {
+            ReserveAnswer answer = await carryOut();
+            if (which?.Invoke(request) != false) await goOn.Task;
+            return answer;
+        };
+        return goOn;
+    }
+
+    /// <summary>Carries every reserve out and then answers with a fault.</summary>
+    public void LoseAnswers(Func<ReserveRequest, bool>? which = null) => OnReserve = async (request, carryOut) =>
+    {
+        ReserveAnswer answer = await carryOut();
+        return which?.Invoke(request) == false ? answer : throw new StoreException("no answer");
+    };
+
     /// <summary>The reserves that were sent, carried out or not.</summary>
     public IReadOnlyList<ReserveRequest> Requests => [.. requests];
 
@@ -38,7 +64,11 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
 
     public string Location => store.Location;
 
-    public NodeId Spell(NodeId nodeId) => store.Spell(nodeId);
+    public NodeId Spell(NodeId nodeId)
+    {
+        BeforeSpell?.Invoke(nodeId);
+        return store.Spell(nodeId);
+    }
 
     public ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit)
     {
@@ -79,6 +109,7 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
     public async ValueTask<IReadOnlyList<HeldNode>> ReleaseManyAsync(
         string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit)
     {
+        BeforeReleaseMany?.Invoke(held);
         if (OnRelease is null) return await store.ReleaseManyAsync(holder, held, timeLimit);
         List<HeldNode> released = [];
         foreach (HeldNode node in held)

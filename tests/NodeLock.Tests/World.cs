@@ -35,12 +35,24 @@ internal sealed class World : IAsyncDisposable
     public TaskManager Manager { get; }
 
     /// <summary>Another conductor, with a way of its own where none is given.</summary>
-    public TaskManager NewManager(INodeLockRepository? way = null, NodeLockOptions? options = null)
+    public TaskManager NewManager(INodeLockRepository? way = null, NodeLockOptions? options = null,
+        INodeFence? fence = null)
     {
-        TaskManager manager = new(way ?? new StoreWithFaults(Memory), options, Time, Log);
+        TaskManager manager = new(way ?? new StoreWithFaults(Memory), options, Time, Log, fence);
         managers.Add(manager);
         return manager;
     }
+
+    /// <summary>Node 1, for all to read.</summary>
+    public static Task<TaskScope> ReadAsync(TaskManager manager, string purpose = "read", LockRetry? retry = null,
+        CancellationToken cancellationToken = default) => manager.AcquireAsync(1,
+            new AcquireOptions { Purpose = purpose, Mode = ReservationMode.Shared, Retry = retry },
+            cancellationToken).AsTask();
+
+    /// <summary>Node 1, for one to write.</summary>
+    public static Task<TaskScope> WriteAsync(TaskManager manager, string purpose = "write", LockRetry? retry = null,
+        CancellationToken cancellationToken = default) => manager.AcquireAsync(1,
+            new AcquireOptions { Purpose = purpose, Retry = retry }, cancellationToken).AsTask();
 
     /// <summary>Lets time pass, here and at the store, in steps small enough that neither runs ahead.</summary>
     public void Pass(TimeSpan time)
@@ -48,6 +60,15 @@ internal sealed class World : IAsyncDisposable
         TimeSpan step = TimeSpan.FromMilliseconds(100);
         for (; time > step; time -= step) Move(step);
         Move(time);
+    }
+
+    /// <summary>Whether no node is reserved by anybody.</summary>
+    public bool IsAllFree
+    {
+        get
+        {
+            lock (Memory.Sync) return Memory.Rows.Values.All(r => r.ToReservation() is null);
+        }
     }
 
     public async Task<Reservation?> FindAsync(NodeId node) => await Store.FindAsync(node, CancellationToken.None);

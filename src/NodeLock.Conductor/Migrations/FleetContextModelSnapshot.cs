@@ -24,12 +24,56 @@ namespace NodeLock.ConductorService.Migrations
 
             modelBuilder.HasSequence("nodelock_fencing_token");
 
+            modelBuilder.Entity("NodeLock.ConductorService.Deployment", b =>
+                {
+                    b.Property<string>("NodeId")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)")
+                        .HasColumnName("node_id");
+
+                    b.Property<long>("FencingToken")
+                        .HasColumnType("bigint")
+                        .HasColumnName("fencing_token");
+
+                    b.Property<string>("Image")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)")
+                        .HasColumnName("image");
+
+                    b.Property<string>("Outcome")
+                        .HasColumnType("text")
+                        .HasColumnName("outcome");
+
+                    b.Property<int>("Progress")
+                        .HasColumnType("integer")
+                        .HasColumnName("progress");
+
+                    b.Property<DateTimeOffset>("Since")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("since");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(20)
+                        .HasColumnType("character varying(20)")
+                        .HasColumnName("state");
+
+                    b.HasKey("NodeId");
+
+                    b.ToTable("deployments", (string)null);
+                });
+
             modelBuilder.Entity("NodeLock.ConductorService.Node", b =>
                 {
                     b.Property<string>("Id")
                         .HasMaxLength(64)
                         .HasColumnType("character varying(64)")
                         .HasColumnName("id");
+
+                    b.Property<long>("FencingToken")
+                        .HasColumnType("bigint")
+                        .HasColumnName("fencing_token");
 
                     b.Property<string>("Power")
                         .IsRequired()
@@ -45,101 +89,121 @@ namespace NodeLock.ConductorService.Migrations
                         new
                         {
                             Id = "bm-01",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-02",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-03",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-04",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-05",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-06",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-07",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-08",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-09",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-10",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-11",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-12",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-13",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-14",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-15",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-16",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-17",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-18",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-19",
+                            FencingToken = 0L,
                             Power = "off"
                         },
                         new
                         {
                             Id = "bm-20",
+                            FencingToken = 0L,
                             Power = "off"
                         });
                 });
@@ -266,6 +330,15 @@ namespace NodeLock.ConductorService.Migrations
                     b.ToTable("nodelock_node", (string)null);
 
                     b.HasAnnotation("Npgsql:StorageParameter:fillfactor", 80);
+                });
+
+            modelBuilder.Entity("NodeLock.ConductorService.Deployment", b =>
+                {
+                    b.HasOne("NodeLock.ConductorService.Node", null)
+                        .WithOne()
+                        .HasForeignKey("NodeLock.ConductorService.Deployment", "NodeId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
                 });
 
             modelBuilder.Entity("nodelock_node", b =>

@@ -100,7 +100,7 @@ public sealed class LostCommitTests(PostgresFixture postgres) : GuardTest(postgr
         TestConductor a = await StartAsync(new ConductorSetup { ConnectionString = Fleet.Proxy.ConnectionString });
         await using TaskScope task = await a.AcquireOnceAsync(Node);
         await using Ledger ledger = Ledger.Open(
-            new NpgsqlConnectionStringBuilder(Fleet.Proxy.ConnectionString) { CommandTimeout = 2 }.ConnectionString)
+            new NpgsqlConnectionStringBuilder(Fleet.Proxy.ConnectionString) { CommandTimeout = 5 }.ConnectionString)
             .With("first");
         using HeldRequests commit = Fleet.Proxy.HoldRequests(r => r.Sql.StartsWith("COMMIT", StringComparison.Ordinal));
         using WatchedRequests questions = Fleet.Proxy.WatchRequests(Question);

@@ -10,9 +10,9 @@ namespace NodeLock.Tests.Safety;
 
 /// <summary>
 /// A conductor in a process of its own, spoken to in lines: <c>acquire n</c>, <c>acquire-many n 1000</c>,
-/// <c>ensure n</c>, <c>release n</c>, <c>save n text</c>, <c>status</c>, <c>work 3 20 a,b,c</c>, <c>rest</c>, <c>starve</c>, <c>feed</c>.
-/// Each is answered by a line; it ends when its input does. One thread reads, acts and answers, so that a starved
-/// thread pool does not keep it from answering.
+/// <c>ensure n</c>, <c>release n</c>, <c>save n text</c>, <c>status</c>, <c>work 3 20 a,b,c</c>, <c>rest</c>,
+/// <c>starve</c>, <c>feed</c>. Each is answered by a line; it ends when its input does. One thread reads, acts and
+/// answers, so that a starved thread pool does not keep it from answering.
 /// </summary>
 internal sealed class ChildConductor : IDisposable
 {

@@ -83,7 +83,7 @@ public sealed class GivenBackTests(PostgresFixture postgres) : SafetyTest(postgr
     {
         TestConductor a = await Fleet.StartBehindProxyAsync(Setup);
         await using TaskScope task = await a.AcquireOnceAsync(Node);
-        using WatchedRequests looks = Fleet.Proxy.WatchRequests("unnest($1, $2)");
+        using WatchedRequests looks = Fleet.Proxy.WatchRequests("unnest($1, $2, $3)");
 
         await looks.WaitForMatchesAsync(3, Limit);
 

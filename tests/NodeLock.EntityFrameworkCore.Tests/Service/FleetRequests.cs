@@ -26,6 +26,34 @@ internal static class FleetRequests
         client.PutAsync($"/nodes/{id}/power",
             body is null ? null : new StringContent(body, Encoding.UTF8, "application/json"));
 
+    public static Task<HttpResponseMessage> DeployAsync(this HttpClient client, string id, string image,
+        double seconds) => client.DeployAsync(id, string.Create(CultureInfo.InvariantCulture,
+            $$"""{"image":"{{image}}","seconds":{{seconds}}}"""));
+
+    public static Task<HttpResponseMessage> DeployAsync(this HttpClient client, string id, string body) =>
+        client.PostAsync($"/nodes/{id}/deploy", new StringContent(body, Encoding.UTF8, "application/json"));
+
+    /// <summary>Waits until the node's deployment stands so.</summary>
+    /// <returns>The deployment.</returns>
+    public static async Task<JsonElement> DeploymentAsync(this HttpClient client, string id,
+        Func<JsonElement, bool> stands)
+    {
+        JsonElement deployment = default;
+        await UntilAsync(async () =>
+        {
+            deployment = await client.GetFromJsonAsync<JsonElement>($"/nodes/{id}/deployment");
+            return stands(deployment);
+        });
+        return deployment;
+    }
+
+    public static Task<JsonElement> DeploymentAsync(this HttpClient client, string id, string state) =>
+        client.DeploymentAsync(id, deployment => deployment.Text("state") == state);
+
+    public static Task<HttpResponseMessage> BreakAsync(this HttpClient client, string id, long token) =>
+        client.DeleteAsync(string.Create(CultureInfo.InvariantCulture,
+            $"/reservations/{id}?token={token}&reason=a+test"));
+
     /// <summary>Waits until somebody holds the node for this.</summary>
     /// <returns>The reservation.</returns>
     public static async Task<JsonElement> HeldAsync(this HttpClient client, string id, string purpose)
@@ -60,12 +88,18 @@ internal static class FleetRequests
         string text = await answer.Content.ReadAsStringAsync();
         Assert.True(answer.StatusCode == status, $"{answer.StatusCode}: {text}");
         Assert.Equal("application/problem+json", answer.Content.Headers.ContentType?.MediaType);
-        if (status is HttpStatusCode.Conflict or HttpStatusCode.ServiceUnavailable)
-            Assert.True(answer.Headers.RetryAfter?.Delta > TimeSpan.Zero, "There is no Retry-After.");
         JsonElement problem = JsonSerializer.Deserialize<JsonElement>(text);
+        // What will be otherwise without anybody's doing.
+        if (status == HttpStatusCode.ServiceUnavailable || problem.TryGetProperty("holder", out _))
+            Assert.True(answer.Headers.RetryAfter?.Delta > TimeSpan.Zero, "There is no Retry-After.");
         Assert.Equal((int)status, problem.GetProperty("status").GetInt32());
         return problem;
     }
+
+    public static string Holder(this JsonElement reservation) =>
+        Assert.Single(reservation.GetProperty("holders").EnumerateArray()).GetString() ?? "";
+
+    public static long Token(this JsonElement reservation) => reservation.GetProperty("fencingToken").GetInt64();
 
     public static string Text(this JsonElement element, string property) =>
         element.GetProperty(property).GetString() ?? "";

@@ -57,7 +57,7 @@ public sealed class ServiceInMemoryTests
         Task<HttpResponseMessage> switching = client.SetPowerAsync("bm-07", "on", 1);
 
         JsonElement reservation = await client.HeldAsync("bm-07", "power on");
-        Assert.StartsWith("alpha/", reservation.Text("holder"), StringComparison.Ordinal);
+        Assert.StartsWith("alpha/", reservation.Holder(), StringComparison.Ordinal);
         Assert.Equal("held", reservation.Text("state"));
         Assert.True(reservation.GetProperty("fencingToken").GetInt64() > 0);
         Assert.True(reservation.GetProperty("since").TryGetDateTimeOffset(out _));
@@ -101,7 +101,7 @@ public sealed class ServiceInMemoryTests
         long began = Stopwatch.GetTimestamp();
         JsonElement problem = await client.SetPowerAsync("bm-01", "off", 0.1).ProblemOf(HttpStatusCode.Conflict);
         Assert.InRange(Stopwatch.GetElapsedTime(began).TotalSeconds, 1.9, 5.9);
-        Assert.Equal(reservation.Text("holder"), problem.Text("holder"));
+        Assert.Equal(reservation.Holder(), problem.Text("holder"));
         Assert.Equal("power on", problem.Text("purpose"));
         Assert.Equal(reservation.Text("since"), problem.Text("since"));
         Assert.Equal("bm-01", problem.Text("node"));
