@@ -9,6 +9,7 @@ internal sealed record Benchmark(
     public static IReadOnlyList<Benchmark> All { get; } =
     [
         new("latency", "one uncontended acquire and dispose, against raw Npgsql", Latency.RunAsync),
+        new("many", "500 nodes in one step, against one after another", ManyNodes.RunAsync),
         new("hot", "the share of HOT updates in the reservation table", HotUpdates.RunAsync),
     ];
 }

@@ -22,6 +22,8 @@ internal sealed record BenchmarkOptions
           --rounds N       latency: counted rounds; {Default.Rounds}, and 1 to 1000
           --warm-up N      latency: rounds before them; {Default.WarmUpRounds}, and 0 to 1000
           --cycles N       latency: cycles of each in a round; {Default.Cycles}, and 1 to 100000
+          --many-rounds N  many: counted rounds; {Default.ManyRounds}, and 1 to 1000
+          --many-warm-up N many: rounds before them; {Default.ManyWarmUpRounds}, and 0 to 1000
           --hot-cycles N   hot: cycles; {Default.HotCycles}, and 1 to 10000000
           --minutes N      the limit of the whole run; {Default.TimeLimit.TotalMinutes}, and 1 to 600
         """;
@@ -32,6 +34,8 @@ internal sealed record BenchmarkOptions
     public int Rounds { get; private init; } = 50;
     public int WarmUpRounds { get; private init; } = 20;
     public int Cycles { get; private init; } = 100;
+    public int ManyRounds { get; private init; } = 30;
+    public int ManyWarmUpRounds { get; private init; } = 10;
     public int HotCycles { get; private init; } = 10_000;
     public TimeSpan TimeLimit { get; private init; } = TimeSpan.FromMinutes(15);
 
@@ -53,6 +57,8 @@ internal sealed record BenchmarkOptions
                 "--rounds" => options with { Rounds = Value(1, 1000) },
                 "--warm-up" => options with { WarmUpRounds = Value(0, 1000) },
                 "--cycles" => options with { Cycles = Value(1, 100_000) },
+                "--many-rounds" => options with { ManyRounds = Value(1, 1000) },
+                "--many-warm-up" => options with { ManyWarmUpRounds = Value(0, 1000) },
                 "--hot-cycles" => options with { HotCycles = Value(1, 10_000_000) },
                 "--minutes" => options with { TimeLimit = TimeSpan.FromMinutes(Value(1, 600)) },
                 _ => options with { named = [.. options.named, BenchmarkOf(argument)] },

@@ -27,6 +27,7 @@ internal sealed class ChildConductor : IDisposable
     private readonly CancellationTokenSource resting = new();
     private readonly ManualResetEventSlim fed = new();
     private Workload? workload;
+    private Batches? batches;
     private Task working = Task.CompletedTask;
     private int losses;
     private int starving;
@@ -72,6 +73,9 @@ internal sealed class ChildConductor : IDisposable
     {
         ["acquire", var node] => Acquire(node),
         ["acquire-many", var prefix, var count] => AcquireMany(prefix, Number(count)),
+        ["acquire-all-random", var count, var seed, var nodes] =>
+            AcquireAll(Number(count), Number(seed), nodes.Split(',')),
+        ["share", var node] => Share(node),
         ["ensure", var node] => Ensure(node),
         ["release", var node] => Release(node),
         ["save", var node, var text] => Save(node, text),
@@ -100,9 +104,23 @@ internal sealed class ChildConductor : IDisposable
         return $"acquired {count}";
     }
 
-    private async Task AcquireAsync(string node)
+    private string AcquireAll(int count, int seed, string[] nodes)
     {
-        TaskScope scope = await conductor.Manager.AcquireAsync(new NodeId(node), "work in a child");
+        batches ??= new Batches(conductor.Manager, new Beliefs($"{Environment.ProcessId}", output), nodes);
+        batches.RunAsync(count, seed).GetAwaiter().GetResult();
+        return $"batches {batches.PrintOutcomes()}";
+    }
+
+    private string Share(string node)
+    {
+        AcquireAsync(node, ReservationMode.Shared).GetAwaiter().GetResult();
+        return $"shared {node} {scopes[node].FencingToken}";
+    }
+
+    private async Task AcquireAsync(string node, ReservationMode mode = ReservationMode.Exclusive)
+    {
+        TaskScope scope = await conductor.Manager.AcquireAsync(
+            new NodeId(node), new AcquireOptions { Purpose = "work in a child", Mode = mode });
         scopes[node] = scope;
         scope.Lost.UnsafeRegister(_ =>
         {

@@ -10,6 +10,9 @@ internal sealed record ConductorChange(
 {
     /// <summary>From here on its nodes may be taken.</summary>
     public bool IsDeath => NewState is "fenced" or "left" && NewState != OldState;
+
+    /// <summary>It is claimed for its fence, or has been fenced.</summary>
+    public bool IsFencing => Kind == "judged" && OldState == "dead" && NewState is "dead" or "fenced";
 }
 
 /// <summary>The history of the conductors table, kept by a trigger.</summary>
@@ -72,9 +75,10 @@ internal sealed class ConductorHistory(string connectionString)
         Dictionary<string, DateTimeOffset> deaths = [];
         foreach (ConductorChange change in conductors)
         {
-            if (change is { Kind: "renewed" or "judged", OldState: not "alive" })
+            if (change is { Kind: "renewed" or "judged", OldState: not "alive" } && !change.IsFencing)
                 violations.Add($"A conductor that was {change.OldState} came back: {change}.");
-            if (change is { Kind: "judged", NewState: "fenced" } && change.OldExpiresAt >= change.At)
+            if (change is { Kind: "judged", OldState: "alive", NewState: "fenced" or "dead" }
+                && change.OldExpiresAt >= change.At)
                 violations.Add($"Declared dead while its lease went on: {change}.");
             if (change.IsDeath)
                 deaths.TryAdd(change.Holder, change.At);

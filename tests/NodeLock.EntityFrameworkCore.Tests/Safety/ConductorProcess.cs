@@ -60,6 +60,11 @@ internal sealed class ConductorProcess : IAsyncDisposable
     public async Task<IReadOnlyDictionary<string, int>> RestAsync() =>
         JsonSerializer.Deserialize<Dictionary<string, int>>((await AskAsync("rest", "rested"))[0])!;
 
+    /// <summary>So many random acquires of several nodes; returns what came of all of them so far.</summary>
+    public async Task<IReadOnlyDictionary<string, int>> AcquireAllAsync(int count, int seed, string[] nodes) =>
+        Batches.ParseOutcomes((await AskAsync(
+            $"acquire-all-random {count} {seed} {string.Join(',', nodes)}", "batches"))[0]);
+
     public void Signal(ChildSignal signal) => child.Signal(signal);
 
     public Task<int> WaitForExitAsync() => child.WaitForExitAsync(Patience.Limit);

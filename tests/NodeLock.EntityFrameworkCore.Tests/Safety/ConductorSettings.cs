@@ -40,6 +40,9 @@ internal sealed record ConductorSettings
 
     public NodeKind Kind { get; init; }
 
+    /// <summary>Whether it has a <see cref="YardFence"/>.</summary>
+    public bool HasFence { get; init; }
+
     public RepositoryFault Fault { get; init; }
 
     public static ConductorSettings Parse(string text) => JsonSerializer.Deserialize<ConductorSettings>(text)!;

@@ -30,5 +30,8 @@ internal sealed record ConductorSetup
     /// <summary>Puts something between the task manager and its repository: how the controls are broken.</summary>
     public Func<INodeLockRepository, INodeLockRepository> Decorate { get; init; } = repository => repository;
 
+    /// <summary>Its fence; null for none.</summary>
+    public Func<NodeToFence, CancellationToken, Task>? Fence { get; init; }
+
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 }

@@ -41,4 +41,63 @@ public sealed class HungTransactionTests(PostgresFixture postgres)
         Assert.Equal(holder, conductor.Manager.Holder);
         Assert.Empty(await yard.ViolationsAsync());
     }
+
+    [Fact]
+    public async Task A_hung_transaction_on_one_node_holds_up_no_other_of_several_that_are_acquired_at_once()
+    {
+        NodeId hungNode = new("hung");
+        NodeId[] nodes = [.. Enumerable.Range(1, 9).Select(number => new NodeId($"n{number}"))];
+        await using Yard yard = await Yard.CreateAsync(postgres.Server, "hungmany");
+        await yard.ExecuteAsync("insert into nodelock_nodes (id) values ('hung')");
+        await using NpgsqlConnection hung = await yard.TakeRowInHandAsync("hung");
+        ConductorSettings settings = new() { ConnectionString = yard.ConnectionString };
+        await using LocalConductor a = await LocalConductor.StartAsync(settings);
+        await using LocalConductor b = await LocalConductor.StartAsync(settings with { Name = "b" });
+        AcquireOptions once = new() { Purpose = "all", Retry = LockRetry.None };
+
+        TaskScopes many = await a.Manager.TryAcquireManyAsync([hungNode, .. nodes], "many");
+        Assert.Equal(nodes, many.Select(scope => scope.NodeId));
+        SkippedNode skipped = Assert.Single(many.Skipped);
+        Assert.Equal(hungNode, skipped.NodeId);
+        Assert.Null(Assert.IsType<NodeLockedException>(skipped.Reason).Reservation);
+
+        await using NpgsqlConnection hungToo = await yard.TakeRowInHandAsync("n5");
+        await many.DisposeAsync();
+        NodeId[] others = [.. nodes.Where(node => node != new NodeId("n5"))];
+        await using (TaskScopes all = await b.Manager.AcquireAllAsync(others, once)) Assert.Equal(others.Length, all.Count);
+        await Assert.ThrowsAsync<NodeLockedException>(
+            () => b.Manager.AcquireAllAsync([.. others, hungNode], once).AsTask());
+        await using (TaskScopes all = await a.Manager.AcquireAllAsync(others, once))
+            foreach (TaskScope scope in all) scope.EnsureHeld();
+        Assert.Null(await b.Manager.TryAcquireAsync(hungNode, "read", ReservationMode.Shared));
+        await using (TaskScope? reader = await b.Manager.TryAcquireAsync(nodes[0], "read", ReservationMode.Shared))
+            Assert.NotNull(reader);
+
+        await hungToo.CloseAsync();
+        await hung.CloseAsync();
+        AcquireOptions patient = new() { Purpose = "all", Retry = TestConductor.Patient };
+        await using (TaskScopes all = await b.Manager.AcquireAllAsync([hungNode, .. nodes], patient).WithinLimit())
+            Assert.Equal(10, all.Count);
+        Assert.Empty(await yard.ViolationsAsync());
+    }
+
+    [Fact]
+    public async Task A_hung_transaction_on_one_node_keeps_no_dead_reader_on_any_other()
+    {
+        await using Yard yard = await Yard.CreateAsync(postgres.Server, "hungreaders");
+        await yard.LeaveBehindAsync("dead/1");
+        await yard.ExecuteAsync("insert into nodelock_nodes (id, reservation_shared) "
+            + "select node, array['dead/1 7'] from unnest(array['hung', 'n1', 'n2']) as node");
+        await using NpgsqlConnection hung = await yard.TakeRowInHandAsync("hung");
+        await using LocalConductor conductor = await LocalConductor.StartAsync(
+            new ConductorSettings { ConnectionString = yard.ConnectionString });
+        await using TaskScope held = await conductor.Manager.AcquireAsync(new NodeId("held"), "hold all the time");
+
+        await yard.UntilAsync("the dead reader was dropped from all nodes but one",
+            "select array_agg(id) = '{hung}' from nodelock_nodes where reservation_shared <> '{}'");
+        held.EnsureHeld();
+        await hung.CloseAsync();
+        await yard.UntilAsync("it was dropped from the last",
+            "select not exists (select from nodelock_nodes where reservation_shared <> '{}')");
+    }
 }

@@ -34,6 +34,7 @@ internal sealed class LocalConductor : IAsyncDisposable
             (_, NodeKind.Racks) => builder.UseEntityFrameworkCore<YardContext, YardContext.Rack>(),
             _ => builder.UseEntityFrameworkCore<YardContext>(),
         };
+        if (settings.HasFence) builder.AddFence<YardFence>();
         services = collection.BuildServiceProvider(new ServiceProviderOptions { ValidateScopes = true });
         Manager = services.GetRequiredService<TaskManager>();
     }

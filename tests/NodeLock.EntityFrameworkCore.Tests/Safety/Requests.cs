@@ -16,6 +16,20 @@ internal static class Requests
     public static bool IsReleaseOf(this ProxiedRequest request, NodeId node) =>
         request.IsRelease() && request.Contains(node.ToString());
 
+    /// <summary>An upgrade, or a reserve of a node that others share.</summary>
+    public static bool IsUpgradeOf(this ProxiedRequest request, NodeId node) =>
+        request.Contains("as outbid") && request.Contains(node.ToString());
+
+    /// <summary>A share or a downgrade.</summary>
+    public static bool IsShareOf(this ProxiedRequest request, NodeId node) =>
+        request.Contains("drawn as materialized") && request.Contains(node.ToString());
+
+    public static bool IsJoinOf(this ProxiedRequest request, NodeId node) =>
+        request.Contains("as waits") && request.Contains(node.ToString());
+
+    public static bool IsSharedReleaseOf(this ProxiedRequest request, NodeId node) =>
+        request.Contains("= any (n.reservation_shared) and settings.row_wait") && request.Contains(node.ToString());
+
     public static bool IsRenewal(this ProxiedRequest request) => request.Contains("returning c.heartbeat_at");
 
     /// <summary>The heartbeat's release of what nobody uses.</summary>

@@ -37,7 +37,7 @@ internal sealed class TestConductor : IAsyncDisposable
         registrations.AddSingleton<ILoggerFactory>(log);
         registrations.AddSingleton(setup.TimeProvider);
         registrations.AddPooledDbContextFactory<FleetContext>(o => o.UseNpgsql(connectionString, setup.Npgsql));
-        registrations.AddNodeLock(o =>
+        NodeLockBuilder builder = registrations.AddNodeLock(o =>
         {
             o.ConductorName = setup.Name;
             o.LeaseDuration = TimeSpan.FromMinutes(5);
@@ -51,6 +51,12 @@ internal sealed class TestConductor : IAsyncDisposable
                 ? EntityFrameworkCoreNodeLockRepository.For<FleetContext, Machine>(contexts)
                 : EntityFrameworkCoreNodeLockRepository.For(contexts));
         });
+        if (setup.Fence is { } fence)
+        {
+            registrations.AddSingleton(fence);
+            builder.AddFence<GivenFence>();
+        }
+
         return new TestConductor(registrations.BuildServiceProvider(), log);
     }
 
@@ -78,6 +84,24 @@ internal sealed class TestConductor : IAsyncDisposable
         }
     }
 
+    /// <summary>One that shares the node, and asks until it may.</summary>
+    public async Task<TaskScope> SharePatientlyAsync(NodeId node, string purpose = "read") =>
+        await Manager.AcquireAsync(node, new AcquireOptions
+        {
+            Purpose = purpose,
+            Mode = ReservationMode.Shared,
+            Retry = Patient,
+        }).WithinLimit();
+
+    /// <summary>One that shares the node, and asks once.</summary>
+    public async Task<TaskScope> ShareOnceAsync(NodeId node, string purpose = "read") =>
+        await Manager.AcquireAsync(node, new AcquireOptions
+        {
+            Purpose = purpose,
+            Mode = ReservationMode.Shared,
+            Retry = LockRetry.None,
+        }).WithinLimit();
+
     public static LockRetry Patient { get; } = new(int.MaxValue, TimeSpan.FromMilliseconds(50));
 
     /// <summary>Waits for a log entry with this id.</summary>
@@ -85,4 +109,9 @@ internal sealed class TestConductor : IAsyncDisposable
         Tests.Eventually.TrueAsync(() => Log.With(id).Count >= times, $"{times} log entries with id {id}");
 
     public ValueTask DisposeAsync() => services.DisposeAsync();
+
+    private sealed class GivenFence(Func<NodeToFence, CancellationToken, Task> fence) : INodeFence
+    {
+        public Task FenceAsync(NodeToFence node, CancellationToken cancellationToken) => fence(node, cancellationToken);
+    }
 }

@@ -96,9 +96,13 @@ internal sealed class TestFleet : IAsyncDisposable
     public async Task<long> TokenOfAsync(NodeId node) =>
         (long)(await ScalarAsync("select reservation_token from nodelock_nodes where id = $1", node.ToString()) ?? 0L);
 
-    /// <summary>Waits until a node's row names nobody.</summary>
-    public Task FreeAsync(NodeId node) => UntilAsync("select reservation is null from nodelock_nodes where id = $1",
-        node.ToString());
+    /// <summary>The entries of those that share a node.</summary>
+    public async Task<string[]> SharersOfAsync(NodeId node) => (string[])(await ScalarAsync(
+        "select reservation_shared from nodelock_nodes where id = $1", node.ToString()) ?? Array.Empty<string>());
+
+    /// <summary>Waits until a node's row names nobody, neither exclusively nor as one of several.</summary>
+    public Task FreeAsync(NodeId node) => UntilAsync(
+        "select reservation is null and reservation_shared = '{}' from nodelock_nodes where id = $1", node.ToString());
 
     /// <summary>What happened to a node, in order.</summary>
     public async Task<IReadOnlyList<ReservationChange>> ChangesOfAsync(NodeId node) =>
