@@ -73,8 +73,8 @@ internal sealed class GuardSql(SqlTemplate sql)
     private const string IsHeldTemplate =
         "select true from [nodes] n where n.[id] = $1 and n.[reservation] = $2 and n.[token] = $3";
 
-    // $1 node  $2 holder  $3 token. Whether a transaction that was to release this reservation has: only that leaves the
-    // row free with the same token. Null where the row has moved on since.
+    // $1 node  $2 holder  $3 token. Whether a transaction that was to release this reservation has: only that leaves
+    // the row free with the same token. Null where the row has moved on since.
     private const string IsReleasedTemplate =
         """
         select case when n.[reservation] is null and n.[token] = $3 then true
@@ -92,9 +92,9 @@ internal sealed class GuardSql(SqlTemplate sql)
     public const string Transaction = "select pg_current_xact_id_if_assigned()::text";
 
     /// <summary>
-    /// $1 transaction  $2 when it was asked for its id. What became of it: committed, aborted or in progress. The server
-    /// remembers as long as it keeps the commit log, for hundreds of millions of transactions; older is null. A server
-    /// that crashed forgets the ids of transactions of which it had written nothing down, and gives them to others:
+    /// $1 transaction  $2 when it was asked for its id. What became of it: committed, aborted or in progress. The
+    /// server remembers as long as it keeps the commit log, for hundreds of millions of transactions; older is null. A
+    /// server that crashed forgets the ids of transactions of which it had written nothing down, and gives them to others:
     /// after a start or a crash (which resets its statistics) since then, "committed" may be another's.
     /// </summary>
     public const string Outcome =

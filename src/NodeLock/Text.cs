@@ -24,7 +24,7 @@ internal static class Text
 
     public static string Reason(string? reason, string parameter) =>
         Fault(reason, MaxPurposeLength) is { } fault
-            ? throw new ArgumentException($"A reason {fault}; say in a few words why the node is taken away.", parameter)
+            ? throw new ArgumentException($"A reason {fault}; say in a few words why it is broken.", parameter)
             : reason!;
 
     public static string Purpose(string? purpose, string parameter) =>

@@ -126,6 +126,21 @@ public sealed class GuardTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_transaction_that_says_that_its_outcome_is_unknown_has_lost_the_node()
+    {
+        await using TaskScope task = await World.WriteAsync(world.Manager);
+
+        await Assert.ThrowsAsync<InvalidOperationException>(() => task.ReleaseInAsync<int>(async (guard, cancellation) =>
+        {
+            await ReleaseAsync(guard, cancellation);
+            guard.Lost("nobody knows");
+            throw new InvalidOperationException("unknown");
+        }, default).WithinLimit());
+
+        Assert.Equal("nobody knows", Assert.Throws<ReservationLostException>(task.EnsureHeld).Reason);
+    }
+
+    [Fact]
     public async Task No_transaction_begins_for_a_scope_that_is_shared_or_lost_or_being_changed()
     {
         await using TaskScope shared = await World.ReadAsync(world.Manager);

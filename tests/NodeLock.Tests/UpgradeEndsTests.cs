@@ -35,6 +35,39 @@ public sealed class UpgradeEndsTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task The_wish_that_one_has_left_is_not_in_the_way_of_the_next_of_its_scope()
+    {
+        LockRetry rarely = new(5, TimeSpan.FromSeconds(20));
+        await using TaskScope task = await World.ReadAsync(world.Manager);
+        TaskScope theirs = await World.ReadAsync(other);
+        Task upgrade = task.UpgradeAsync("write", rarely, cancellation.Token).AsTask();
+        await cancellation.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => upgrade.WithinLimit());
+
+        Task again = task.UpgradeAsync("write", rarely).AsTask();
+        Assert.False(again.IsCompleted);
+        await theirs.DisposeAsync();
+        world.Pass(TimeSpan.FromSeconds(20));
+
+        await again.WithinLimit();
+        task.EnsureExclusive();
+    }
+
+    [Fact]
+    public async Task One_that_waits_hears_at_once_that_its_scope_is_lost()
+    {
+        await using TaskScope task = await World.ReadAsync(world.Manager);
+        await using TaskScope theirs = await World.ReadAsync(other);
+        Task upgrade = task.UpgradeAsync("write", new LockRetry(100, TimeSpan.FromHours(1))).AsTask();
+        Assert.False(upgrade.IsCompleted);
+
+        Assert.True(await other.BreakAsync(1, world.Manager.Holder, "test"));
+        world.Pass(TimeSpan.FromSeconds(11)); // its next heartbeat
+
+        await Assert.ThrowsAsync<ReservationLostException>(() => upgrade.WithinLimit());
+    }
+
+    [Fact]
     public async Task Cancelled_with_a_request_on_its_way_the_answer_is_waited_for()
     {
         await using TaskScope task = await World.ReadAsync(world.Manager);

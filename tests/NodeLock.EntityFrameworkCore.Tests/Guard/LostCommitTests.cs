@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using NodeLock.EntityFrameworkCore;
 using NodeLock.Tests.Postgres;
 using NodeLock.Tests.Safety;
 using Npgsql;
@@ -139,6 +140,49 @@ public sealed class LostCommitTests(PostgresFixture postgres) : GuardTest(postgr
         Assert.True(question.Matches > 0);
         Assert.Equal("first", await SavedAsync());
         Assert.Equal(EntityState.Added, ledger.State);
+    }
+
+    [Fact]
+    public async Task A_release_whose_outcome_is_unknown_is_not_believed_in_any_longer()
+    {
+        TestConductor a = await StartAsync(new ConductorSetup
+        {
+            ConnectionString = Fleet.Proxy.ConnectionString,
+            Options = ConductorSetup.Hurried,
+        });
+        await using TaskScope task = await a.AcquireOnceAsync(Node);
+        await using Ledger ledger = OpenBehindProxy(retries: false).With("first");
+        using DroppedReplies lost = Fleet.Proxy.DropReplyAfterCommit(GuardStatement);
+        using HeldRequests outcome = Fleet.Proxy.HoldRequests(Question);
+        using HeldRequests row = Fleet.Proxy.HoldRequests("then false end");
+
+        await Assert.ThrowsAsync<InvalidOperationException>(
+            () => ledger.SaveChangesAndReleaseAsync(task).WithinLimit());
+
+        await LostAsync(task, "whether it was committed is not known");
+    }
+
+    [Fact]
+    public async Task A_commit_of_before_a_crash_may_be_anothers_unless_the_row_knows()
+    {
+        TestConductor a = await StartAsync();
+        await using TaskScope task = await a.AcquireOnceAsync(Node);
+        EntityFrameworkCoreNodeLockRepository repository = (EntityFrameworkCoreNodeLockRepository)task.Guard().Repository;
+        string committed = (string)(await Fleet.ScalarAsync("select pg_current_xact_id()::text"))!;
+        DateTimeOffset start = new((DateTime)(await Fleet.ScalarAsync(
+            "select greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time())"))!, TimeSpan.Zero);
+        object[] reservation = [Node.ToString(), a.Holder, task.FencingToken];
+
+        Assert.True(await IsCommittedAsync(start.AddSeconds(1), release: false));
+        Assert.Null(await IsCommittedAsync(start.AddSeconds(-1), release: false));
+        Assert.False(await IsCommittedAsync(start.AddSeconds(-1), release: true));
+        Assert.False(await IsCommittedAsync(start.AddSeconds(1), release: true)); // another's: the row is still ours
+        await task.DisposeAsync();
+        Assert.True(await IsCommittedAsync(start.AddSeconds(-1), release: true));
+
+        Task<bool?> IsCommittedAsync(DateTimeOffset at, bool release) => new LostCommit(repository.Statements,
+            new Guarded(committed, at), release ? (repository.GuardSql.IsReleased, reservation) : null, Limit)
+            .IsCommittedAsync();
     }
 
     [Fact]
