@@ -22,11 +22,12 @@ internal static class ManyNodes
         Costs single = new();
         for (int round = 1 - options.ManyWarmUpRounds; round <= options.ManyRounds; round++)
         {
+            if (round == 1) (many, single) = (new Costs(), new Costs()); // what was before warmed up
             await AtOnceAsync(manager, nodes, many, stop);
             await OneByOneAsync(manager, nodes, single, stop);
-            if (round <= 0) (many, single) = (new Costs(), new Costs());
-            else if (round % 10 == 0 || round == options.ManyRounds)
-                Figures.Progress($"  round {round}, ms: {many.Acquires[^1]:F1} at once, {single.Acquires[^1]:F1} one by one");
+            if (round % 10 != 0 && round != options.ManyRounds) continue;
+            string name = round > 0 ? $"round {round} of {options.ManyRounds}" : "warm-up";
+            Figures.Progress($"  {name}, ms: {many.LastAcquire:F1} at once, {single.LastAcquire:F1} one by one");
         }
 
         figures.Add("many.acquire.ratio_p50", Median(many.Acquires) / Median(single.Acquires), "x");
@@ -72,6 +73,8 @@ internal static class ManyNodes
     private sealed class Costs
     {
         public List<double> Acquires { get; } = [];
+
+        public double LastAcquire => Acquires[^1];
 
         public List<double> Disposes { get; } = [];
     }

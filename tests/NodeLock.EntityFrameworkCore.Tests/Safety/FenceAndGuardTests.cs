@@ -150,9 +150,9 @@ public sealed class FenceAndGuardTests(PostgresFixture postgres) : GuardTest(pos
 
         await using TaskScope taken = await b.AcquirePatientlyAsync(Node);
 
+        await Fleet.UntilAsync("select state = 'fenced' from nodelock_conductors where holder = $1", a.Holder);
         Assert.Equal(0, fences);
-        Assert.Equal("fenced", await Fleet.ScalarAsync(
-            "select state from nodelock_conductors where holder = $1", a.Holder));
+        taken.EnsureExclusive();
     }
 
     private Task<TestConductor> StartFencerAsync(Func<NodeToFence, CancellationToken, Task> fence) =>

@@ -3,8 +3,8 @@ using NodeLock.Tests.Postgres;
 namespace NodeLock.Tests.Safety;
 
 /// <summary>
-/// P18, from what the database noted: a node of the dead gets a fresh token, then it is fenced under that token, then it
-/// is free, and then somebody else has it; and only one that is alive and has the claim fences it.
+/// P18, from what the database noted: a node of the dead gets a fresh token, then it is fenced under that token, then
+/// it is free, and then somebody else has it; and only one that is alive and has the claim fences it.
 /// </summary>
 internal static class FenceJudge
 {

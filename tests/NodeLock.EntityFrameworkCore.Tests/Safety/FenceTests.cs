@@ -47,7 +47,8 @@ public sealed class FenceTests(PostgresFixture postgres) : IAsyncLifetime
         Assert.Equal(Nodes, fences.Where(f => f.What == "begins").Select(f => f.Node).Order());
         Assert.Equal(Nodes, fences.Where(f => f.What == "ends").Select(f => f.Node).Order());
         Assert.All(fences, f => Assert.True(f.Token > tokens[f.Node]));
-        Assert.All(next, scope => Assert.True(scope.FencingToken > fences.First(f => f.Node == $"{scope.NodeId}").Token));
+        Assert.All(next, scope =>
+            Assert.True(scope.FencingToken > fences.First(f => f.Node == $"{scope.NodeId}").Token));
         Assert.Equal([dead, dead, null, Asker.Holder],
             (await Yard.HistoryAsync()).Where(c => c.Node == "n1" && !c.IsInsert).Select(c => c.NewHolder));
         await AllIsInOrderAsync();

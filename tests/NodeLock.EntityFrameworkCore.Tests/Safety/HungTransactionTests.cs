@@ -64,7 +64,8 @@ public sealed class HungTransactionTests(PostgresFixture postgres)
         await using NpgsqlConnection hungToo = await yard.TakeRowInHandAsync("n5");
         await many.DisposeAsync();
         NodeId[] others = [.. nodes.Where(node => node != new NodeId("n5"))];
-        await using (TaskScopes all = await b.Manager.AcquireAllAsync(others, once)) Assert.Equal(others.Length, all.Count);
+        await using (TaskScopes all = await b.Manager.AcquireAllAsync(others, once))
+            Assert.Equal(others.Length, all.Count);
         await Assert.ThrowsAsync<NodeLockedException>(
             () => b.Manager.AcquireAllAsync([.. others, hungNode], once).AsTask());
         await using (TaskScopes all = await a.Manager.AcquireAllAsync(others, once))

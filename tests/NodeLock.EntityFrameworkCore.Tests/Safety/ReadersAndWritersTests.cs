@@ -16,8 +16,8 @@ public sealed class ReadersAndWritersTests(PostgresFixture postgres, ITestOutput
     [Fact]
     public async Task No_writer_is_ever_beside_a_reader_among_conductors_that_change_their_modes()
     {
-        // The rows' own judge. Not a check constraint: an update that meets a newer version of its row is checked first as
-        // it would have been on the older one, which is never written.
+        // The rows' own judge. Not a check constraint: an update that meets a newer version of its row is checked first
+        // as it would have been on the older one, which is never written.
         await Fleet.ExecuteAsync("""
             create function apart() returns trigger language plpgsql as $$
             begin raise 'A writer beside a reader: %', new; end $$;

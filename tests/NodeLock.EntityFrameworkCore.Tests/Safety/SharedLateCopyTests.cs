@@ -151,7 +151,7 @@ public sealed class SharedLateCopyTests(PostgresFixture postgres) : SafetyTest(p
         }
     }
 
-    /// <summary>The control: by holder only, it removes the entry of a reader, and lets a writer in beside it.</summary>
+    /// <summary>The control: by holder only, it removes a reader's entry, and lets a writer in beside it.</summary>
     [Fact]
     public async Task Control_a_late_release_by_holder_only_lets_a_writer_in_beside_a_reader()
     {
@@ -170,7 +170,8 @@ public sealed class SharedLateCopyTests(PostgresFixture postgres) : SafetyTest(p
     }
 
     private static Task<TaskScope> AcquireAsync(TestConductor conductor, ReservationMode mode) =>
-        mode == ReservationMode.Exclusive ? conductor.AcquirePatientlyAsync(Node) : conductor.SharePatientlyAsync(Node);
+        mode == ReservationMode.Exclusive ? conductor.AcquirePatientlyAsync(Node)
+            : conductor.SharePatientlyAsync(Node);
 
     private async Task<HeldRequests> GiveUpShareAsync(TestConductor a)
     {
@@ -226,7 +227,8 @@ public sealed class SharedLateCopyTests(PostgresFixture postgres) : SafetyTest(p
         await Assert.ThrowsAsync<NodeLockedException>(() => writer.AcquireOnceAsync(Node));
     }
 
-    private sealed class ReleaseByHolder(INodeLockRepository inner, string connectionString) : DecoratedRepository(inner)
+    private sealed class ReleaseByHolder(INodeLockRepository inner, string connectionString)
+        : DecoratedRepository(inner)
     {
         public override async ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit)
         {

@@ -5,7 +5,8 @@ using Xunit;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>P16 and P4: a change of mode whose reply was lost leaves a scope that is of use, and nothing behind.</summary>
+/// <summary>P16 and P4: a change of mode whose reply was lost leaves a scope that is of use, and nothing
+/// behind.</summary>
 public sealed class SharedLostReplyTests(PostgresFixture postgres) : SafetyTest(postgres)
 {
     private static readonly NodeId Node = new("changed");

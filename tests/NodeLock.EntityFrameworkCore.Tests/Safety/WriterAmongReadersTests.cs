@@ -92,7 +92,8 @@ public sealed class WriterAmongReadersTests(PostgresFixture postgres) : SafetyTe
         {
             Name = name,
             Decorate = decorate,
-            Options = o => (o.NodeLockedRetryAttempts, o.NodeLockedRetryInterval) = (20, TimeSpan.FromMilliseconds(200)),
+            Options = o =>
+                (o.NodeLockedRetryAttempts, o.NodeLockedRetryInterval) = (20, TimeSpan.FromMilliseconds(200)),
         });
 
     private sealed class Last

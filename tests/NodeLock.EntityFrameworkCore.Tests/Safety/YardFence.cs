@@ -77,5 +77,6 @@ internal sealed class YardFence(IDbContextFactory<YardContext> contexts) : INode
     }
 
     private static Task<int> NoteAsync(YardContext context, string what, NodeToFence node) =>
-        context.Database.ExecuteSqlRawAsync(Note, what, node.NodeId.ToString(), node.DeadHolder, node.FencingToken, Environment.ProcessId);
+        context.Database.ExecuteSqlRawAsync(
+            Note, what, node.NodeId.ToString(), node.DeadHolder, node.FencingToken, Environment.ProcessId);
 }
