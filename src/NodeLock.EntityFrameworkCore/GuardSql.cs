@@ -94,8 +94,8 @@ internal sealed class GuardSql(SqlTemplate sql)
     /// <summary>
     /// $1 transaction  $2 when it was asked for its id. What became of it: committed, aborted or in progress. The
     /// server remembers as long as it keeps the commit log, for hundreds of millions of transactions; older is null. A
-    /// server that crashed forgets the ids of transactions of which it had written nothing down, and gives them to others:
-    /// after a start or a crash (which resets its statistics) since then, "committed" may be another's.
+    /// server that crashed forgets the ids of transactions of which it had written nothing down, and gives them to
+    /// others: after a start or a crash (which resets its statistics) since then, "committed" may be another's.
     /// </summary>
     public const string Outcome =
         """
