@@ -1,8 +1,9 @@
 namespace NodeLock.EntityFrameworkCore;
 
 /// <summary>
-/// Every statement about several nodes at once. None of them waits for one row while it holds another: a row in
-/// somebody's hand is skipped, and asked for again alone.
+/// Every statement about several nodes at once. None of them waits for one row while it holds another (but for the
+/// making of rows, which meet in the order of the ids and for no longer than the row wait): a row in somebody's hand is
+/// skipped, and asked for again alone.
 /// </summary>
 internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
 {

@@ -80,7 +80,7 @@ internal sealed class AcquireAll(Scopes scopes, Conductor conductor, Releases re
         {
             Grant grant = new(answers[i].FencingToken, ReservationMode.Exclusive, purpose, answers[i].ReservedAt);
             holdings[i] = new Holding(places[i], registration, grant, conductor.Clock.Now);
-            places[i].TryHold(holdings[i], ReserveAction.Reserve);
+            places[i].TryHold(holdings[i], ReserveAction.Reserve); // nobody else ends a place that is first in line
         }
 
         if (holdings.FirstOrDefault(h => !registration.TryHold(h)) is not { } lost)
@@ -96,6 +96,6 @@ internal sealed class AcquireAll(Scopes scopes, Conductor conductor, Releases re
         }
 
         conductor.ThrowIfStopping();
-        throw lost.AsLost("the answer came when the lease was no longer certain");
+        throw lost.AsLost(Conductor.AnsweredTooLate);
     }
 }

@@ -132,7 +132,7 @@ internal sealed class AcquireFree(Scopes scopes, Conductor conductor, Releases r
 
         place.EndUse();
         skipped.Add(new SkippedNode(place.NodeId,
-            holding.AsLost("the answer came when the lease was no longer certain")));
+            holding.AsLost(Conductor.AnsweredTooLate)));
     }
 
     private NodeLockedException Locked(NodeId node, Obstacle obstacle) =>

@@ -10,7 +10,7 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
     // A reply that was lost needs one repetition, a conductor that was declared dead another; more would be a fault.
     private const int MostRounds = 4;
 
-    private readonly Statement<ReserveAnswer> statement = new(repository, options.HeartbeatInterval, timeProvider);
+    private readonly BoundedAnswer<ReserveAnswer> statement = new(repository, options.HeartbeatInterval, timeProvider);
     private Registration? asker;
     private ReserveAction asked;
     private Obstacle obstacle = Obstacle.AskedFor(place.Purpose);
@@ -37,11 +37,7 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
                 case ReserveAnswer.Granted granted:
                     return Believe(granted, registration);
                 case ReserveAnswer.Taken taken:
-                    TaskScope? none = Refused(taken);
-                    // Those whom it was to join may have left meanwhile, counting on it to go on with their entry.
-                    if (request.Action == ReserveAction.Join)
-                        await releases.GiveBackUnusedAsync(place).ConfigureAwait(false);
-                    return none;
+                    return await RefusedAsync(taken).ConfigureAwait(false);
                 case ReserveAnswer.RowInHand:
                     place.Met(Obstacle.RowInHand, isTaken: false);
                     return Locked(Obstacle.RowInHand);
@@ -115,15 +111,19 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
 
         place.EndUse();
         conductor.ThrowIfStopping();
-        throw holding.AsLost("the answer came when the lease was no longer certain");
+        throw holding.AsLost(Conductor.AnsweredTooLate);
     }
 
-    private TaskScope? Refused(ReserveAnswer.Taken taken)
+    private async ValueTask<TaskScope?> RefusedAsync(ReserveAnswer.Taken taken)
     {
-        bool isShared = place.Mode == ReservationMode.Shared; // a writer may have met its own wish
-        if (isShared) gates.HoldSharersBack(place.NodeId, taken.WriterWaits);
-        Obstacle met = Obstacle.HeldBy(taken.Reservation, isShared && taken.WriterWaits > TimeSpan.Zero);
-        place.Met(met, isTaken: asked != ReserveAction.Join);
+        if (place.Mode == ReservationMode.Shared) gates.HoldSharersBack(place.NodeId, taken.WriterWaits);
+        // A join has nobody in its way but a writer; a writer may have met its own wish.
+        bool joins = asked == ReserveAction.Join;
+        Obstacle met = joins ? Obstacle.WriterWaits : Obstacle.HeldBy(taken.Reservation,
+            place.Mode == ReservationMode.Shared && taken.WriterWaits > TimeSpan.Zero);
+        place.Met(met, isTaken: !joins);
+        // Those whom it was to join may have left meanwhile, counting on it to go on with their entry.
+        if (joins) await releases.GiveBackUnusedAsync(place).ConfigureAwait(false);
         return Locked(met);
     }
 

@@ -8,7 +8,7 @@ internal sealed class Batch(IReadOnlyList<Place> places, Conductor conductor, Re
 {
     private const int MostRounds = 4;
 
-    private readonly Statement<IReadOnlyList<ReserveAnswer>> statement =
+    private readonly BoundedAnswer<IReadOnlyList<ReserveAnswer>> statement =
         new(repository, options.HeartbeatInterval, timeProvider);
     private Registration? asker;
 

@@ -12,6 +12,7 @@ internal sealed class Conductor
     private static readonly TimeSpan LongestNap = TimeSpan.FromSeconds(1);
 
     public const string NotRenewed = "its conductor could not renew the lease in time";
+    public const string AnsweredTooLate = "the answer came when the lease was no longer certain";
     public const string TakenAway = "it was taken away";
     public const string Stopped = "its conductor has stopped";
 

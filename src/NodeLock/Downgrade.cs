@@ -54,7 +54,7 @@ internal sealed class Downgrade(Scopes scopes, INodeLockRepository repository, N
 
     private async ValueTask<ReserveAnswer> AskAsync(long named, string purpose)
     {
-        Statement<ReserveAnswer> statement = new(repository, options.HeartbeatInterval, timeProvider);
+        BoundedAnswer<ReserveAnswer> statement = new(repository, options.HeartbeatInterval, timeProvider);
         ReserveRequest request = new(
             ReserveAction.Downgrade, place.NodeId, holding.Registration.Holder, named, purpose);
         try

@@ -25,10 +25,12 @@ public sealed class NodeLockedException : Exception
     public string Purpose { get; }
 
     /// <summary>The reservation in the way, as it was last seen. Null when a database transaction has the node's row in
-    /// hand, or when another caller of this process was still asking for it.</summary>
+    /// hand, when another caller of this process was still asking for it, or
+    /// when nothing but the wish of a writer keeps sharers away.</summary>
     public Reservation? Reservation { get; }
 
-    /// <summary>The conductor that holds the node; null where <see cref="Reservation"/> is.</summary>
+    /// <summary>The conductor that holds the node; of several that share it, the first (<see cref="Reservation"/> has
+    /// all); null where <see cref="Reservation"/> is.</summary>
     public string? Holder => Reservation?.Holders[0];
 
     /// <summary>What it is held for; null where <see cref="Reservation"/> is.</summary>

@@ -67,6 +67,16 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
         return isLast && Claim_NeedsLock is not null && (next is null || IsHeldBack_NeedsLock(next));
     }
 
+    /// <summary>What is in the way of one who may not ask, as far as this process knows without asking.</summary>
+    public Obstacle Obstacle_NeedsLock(string purpose, Place? except = null)
+    {
+        Place? other = AnyInside_NeedsLock;
+        if (other is not null && other == except) other = other.Entry.Next?.Value;
+        return other?.Holding?.AsObstacle() ?? Met_NeedsLock
+            ?? (gates.AreSharersHeldBack_NeedsLock(nodeId) ? Obstacle.WriterWaits
+                : Obstacle.AskedFor(First_NeedsLock?.Purpose ?? purpose));
+    }
+
     public void Enter_NeedsLock(Place place)
     {
         line.Remove(place.Entry);

@@ -50,7 +50,7 @@ internal sealed class Gates(TimeProvider timeProvider)
             {
                 if (!gates.TryGetValue(node, out Gate? gate)) continue;
                 gate.Watchers_NeedsLock.Add(wakeUp);
-                obstacle = new NodeObstacle(node, Place.ObstacleAt_NeedsLock(gate, purpose));
+                obstacle = new NodeObstacle(node, gate.Obstacle_NeedsLock(purpose));
                 return null;
             }
 
@@ -63,7 +63,7 @@ internal sealed class Gates(TimeProvider timeProvider)
     {
         lock (Sync)
         {
-            return gates.TryGetValue(nodeId, out Gate? gate) ? Place.ObstacleAt_NeedsLock(gate, purpose)
+            return gates.TryGetValue(nodeId, out Gate? gate) ? gate.Obstacle_NeedsLock(purpose)
                 : Obstacle.AskedFor(purpose);
         }
     }

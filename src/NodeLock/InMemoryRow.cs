@@ -129,7 +129,7 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
         TimeSpan writerWaits = WriterWaits();
         return writerWaits > TimeSpan.Zero
             ? new ReserveAnswer.Taken(ToReservation()!) { WriterWaits = writerWaits }
-            : new ReserveAnswer.Granted(request.KnownToken, reservedAt, TakenOverFrom: null);
+            : new ReserveAnswer.Granted(request.KnownToken, store.Now, TakenOverFrom: null);
     }
 
     private ReserveAnswer Upgrade(ReserveRequest request)

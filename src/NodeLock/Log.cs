@@ -78,6 +78,11 @@ internal static partial class Log
     [LoggerMessage(17, LogLevel.Warning, "Broke the shared reservation of node {NodeId} by {Holder}: {Reason}")]
     public static partial void BrokeShare(this ILogger log, NodeId nodeId, string holder, string reason);
 
+    [LoggerMessage(18, LogLevel.Warning, "A change of mode of node {NodeId}, held for \"{Purpose}\", fencing token "
+        + "{FencingToken}, was not answered; the scope counts as shared.")]
+    public static partial void ChangeNotAnswered(this ILogger log, Exception exception, NodeId nodeId, string purpose,
+        long fencingToken);
+
     [LoggerMessage(20, LogLevel.Information, "Conductor {ConductorName} started as {Holder} at {Location}.")]
     public static partial void Started(this ILogger log, string conductorName, string holder, string location);
 

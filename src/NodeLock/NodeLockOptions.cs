@@ -63,7 +63,8 @@ public sealed class NodeLockOptions
     [Range(0, 1_000_000)]
     public int ReservedWorkers { get; set; } = 5;
 
-    /// <summary>A node held for longer than this is warned about, once per task scope.</summary>
+    /// <summary>A node held for longer than this is warned about, once per task scope; a fence that runs for longer,
+    /// each time this has passed (for fences it holds until restart).</summary>
     /// <value>The default is 5 minutes. From 1 ms to 365 days.</value>
     [Range(typeof(TimeSpan), "00:00:00.001", "365.00:00:00")]
     public TimeSpan LongHoldThreshold { get; set; } = TimeSpan.FromMinutes(5);

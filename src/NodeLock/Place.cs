@@ -56,17 +56,8 @@ internal sealed class Place
     {
         get
         {
-            lock (Sync) return ObstacleAt_NeedsLock(gate, Purpose, except: this);
+            lock (Sync) return gate.Obstacle_NeedsLock(Purpose, except: this);
         }
-    }
-
-    public static Obstacle ObstacleAt_NeedsLock(Gate gate, string purpose, Place? except = null)
-    {
-        Place? inside = gate.AnyInside_NeedsLock;
-        if (inside is not null && inside == except) inside = inside.Entry.Next?.Value;
-        return inside?.Holding?.AsObstacle() ?? gate.Met_NeedsLock
-            ?? (gate.Gates.AreSharersHeldBack_NeedsLock(gate.NodeId) ? Obstacle.WriterWaits
-                : Obstacle.AskedFor(gate.First_NeedsLock?.Purpose ?? purpose));
     }
 
     /// <summary>

@@ -167,7 +167,7 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
         }
         catch (Exception e)
         {
-            log.AbandonedReserveFailed(e, holding.NodeId, holding.Purpose);
+            log.ChangeNotAnswered(e, holding.NodeId, holding.Purpose, holding.FencingToken);
         }
     }
 

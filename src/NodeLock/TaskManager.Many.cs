@@ -34,7 +34,7 @@ public sealed partial class TaskManager
         conductor.ThrowIfStopping();
 
         AcquireFree acquire = new(scopes, conductor, releases, gates, acquires, repository, settings.Current, purpose,
-            Ask, background, timeProvider, log);
+            AcquisitionAt, background, timeProvider, log);
         return await acquire.RunAsync(given, cancellationToken).ConfigureAwait(false);
     }
 

@@ -137,7 +137,7 @@ public sealed partial class TaskManager : IAsyncDisposable, IDisposable
         conductor.ThrowIfStopping();
 
         return gates.TryEnter(node, purpose, mode) is { } place
-            ? await acquires.TryAsync(NameOf(mode), Ask(place), LockRetry.None, cancellationToken).ConfigureAwait(false)
+            ? await acquires.TryAsync(NameOf(mode), AcquisitionAt(place), LockRetry.None, cancellationToken).ConfigureAwait(false)
             : null;
     }
 
@@ -147,11 +147,11 @@ public sealed partial class TaskManager : IAsyncDisposable, IDisposable
         cancellationToken.ThrowIfCancellationRequested();
         conductor.ThrowIfStopping();
 
-        Acquisition acquisition = Ask(gates.Enter(node, purpose, mode));
+        Acquisition acquisition = AcquisitionAt(gates.Enter(node, purpose, mode));
         return await acquires.GetAsync(NameOf(mode), acquisition, retry, cancellationToken).ConfigureAwait(false);
     }
 
-    private Acquisition Ask(Place place) =>
+    private Acquisition AcquisitionAt(Place place) =>
         new(scopes, conductor, releases, gates, repository, settings.Current, place, timeProvider, log);
 
     /// <summary>

@@ -50,15 +50,16 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
 
     /// <summary>The token of this reservation. Every later reservation of any node has a greater one, so a store that
     /// remembers the greatest it has seen can refuse a holder that does not know it is late. An upgrade and a downgrade
-    /// give another.</summary>
+    /// give another. Scopes of one process that share a node have the same.</summary>
     public long FencingToken => holding.FencingToken;
 
-    /// <summary>Since when the node is reserved in this mode, by the store's clock.</summary>
+    /// <summary>When this scope got the node in its present mode, by the store's clock.</summary>
     public DateTimeOffset ReservedAt => holding.Grant.ReservedAt;
 
     /// <summary>
-    /// Fires when the reservation is lost, before anybody else can have the node, and not on dispose. Stays readable
-    /// after dispose. Its callbacks run on the thread pool.
+    /// Fires when the reservation is lost, before anybody else can have the node. Two exceptions: an operator who breaks
+    /// it (this fires within a heartbeat), and a process that is paused meanwhile (when it goes on). It does not fire on
+    /// dispose, and stays readable after it. Its callbacks run on the thread pool.
     /// </summary>
     public CancellationToken Lost => holding.LostToken;
 
@@ -136,8 +137,8 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
 
     /// <summary>
     /// Turns an exclusive scope into a shared one, with no gap in which anybody else could write; others may share the
-    /// node from then on. A shared scope stays as it is. From the call on the scope counts as shared, whatever it
-    /// throws; where the store did not answer, call it again.
+    /// node from then on. A shared scope stays as it is. From the moment the request is sent the scope counts as shared,
+    /// whatever becomes of it; after a <see cref="TimeoutException"/> or the database's own exception, call it again.
     /// </summary>
     /// <param name="cancellationToken">Looked at before the request is sent; the request is waited for.</param>
     /// <exception cref="ReservationLostException">The scope has lost the node.</exception>
@@ -218,10 +219,12 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
 
     /// <summary>
     /// Lets a transaction of the caller release the node. If it returns, this scope is spent; if it throws, the scope
-    /// is as before.
+    /// is as before, unless the transaction has called <see cref="ReservationGuard.Lost"/>.
     /// </summary>
+    /// <typeparam name="T">What the transaction gives.</typeparam>
     /// <param name="transaction">The transaction.</param>
     /// <param name="cancellationToken">Given to the transaction.</param>
+    /// <returns>What the transaction returned.</returns>
     /// <exception cref="InvalidOperationException">It is shared, or a change of it is under way.</exception>
     /// <inheritdoc cref="Guard" path="/exception"/>
     [Experimental(INodeLockRepository.DiagnosticId)]

@@ -9,12 +9,12 @@ namespace NodeLock;
 /// <threadsafety>All members may be used at the same time from any thread.</threadsafety>
 public sealed class TaskScopes : IReadOnlyList<TaskScope>, IAsyncDisposable, IDisposable
 {
-    private readonly Scopes manager;
+    private readonly Scopes keeper;
     private readonly IReadOnlyList<TaskScope> scopes;
 
-    internal TaskScopes(Scopes manager, IReadOnlyList<TaskScope> scopes, IReadOnlyList<SkippedNode> skipped)
+    internal TaskScopes(Scopes keeper, IReadOnlyList<TaskScope> scopes, IReadOnlyList<SkippedNode> skipped)
     {
-        this.manager = manager;
+        this.keeper = keeper;
         this.scopes = scopes;
         Skipped = skipped;
     }
@@ -36,11 +36,13 @@ public sealed class TaskScopes : IReadOnlyList<TaskScope>, IAsyncDisposable, IDi
     public ValueTask DisposeAsync()
     {
         Holding[] held = Spend();
-        return held.Length == 0 ? default : manager.EndAllAsync(held);
+        return held.Length == 0 ? default : keeper.EndAllAsync(held);
     }
 
-    /// <summary>The same, blocking the calling thread; prefer <see cref="DisposeAsync"/>.</summary>
-    public void Dispose() => manager.EndAll(Spend());
+    /// <summary>Releases them one after another, blocking the calling thread for at most twice
+    /// <see cref="NodeLockOptions.ReleaseTimeout"/>; what is left then is released in the background. Prefer
+    /// <see cref="DisposeAsync"/>.</summary>
+    public void Dispose() => keeper.EndAll(Spend());
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 
@@ -48,7 +50,7 @@ public sealed class TaskScopes : IReadOnlyList<TaskScope>, IAsyncDisposable, IDi
 }
 
 /// <summary>A node that was passed over when several were asked for.</summary>
-/// <param name="NodeId">The node, as it was given.</param>
+/// <param name="NodeId">The node, as the store spells it; as it was given where it is not of the key's type.</param>
 /// <param name="Reason">Why: a <see cref="NodeLockedException"/>, with the facts about its holder, a
 /// <see cref="NodeNotFoundException"/>, an <see cref="ArgumentException"/> for an id that is not of the key's type, or
 /// whatever failed.</param>

@@ -37,20 +37,15 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
         long named = holding.FencingToken;
         for (int round = 1; ; round++)
         {
-            ReserveRequest request = new(ReserveAction.Upgrade, NodeId, holding.Registration.Holder, named, purpose)
-            {
-                NextAttempt = nextTry,
-                Wish = holding.Wish,
-            };
-            switch (await AskAsync(request).ConfigureAwait(false))
+            switch (await AskAsync(RequestOf(named, nextTry)).ConfigureAwait(false))
             {
                 case ReserveAnswer.Granted granted:
                     return Believe(granted);
                 case ReserveAnswer.Taken { WriterWaits.Ticks: > 0 } taken:
-                    return Hopeless(Obstacle.HeldBy(taken.Reservation, writerWaits: true));
+                    return Hopeless(Obstacle.HeldBy(Others(taken.Reservation), writerWaits: true));
                 case ReserveAnswer.Taken taken:
                     holding.Wish = taken.Wish;
-                    return Locked(Obstacle.HeldBy(taken.Reservation, writerWaits: false));
+                    return Locked(Obstacle.HeldBy(Others(taken.Reservation), writerWaits: false));
                 case ReserveAnswer.RowInHand:
                     return Locked(Obstacle.RowInHand);
                 // The reply to an earlier upgrade of this scope was lost.
@@ -84,7 +79,7 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
     /// </summary>
     private async ValueTask<ReserveAnswer> AskAsync(ReserveRequest request)
     {
-        Statement<ReserveAnswer> statement = new(repository, options.HeartbeatInterval, timeProvider);
+        BoundedAnswer<ReserveAnswer> statement = new(repository, options.HeartbeatInterval, timeProvider);
         bool before = holding.IsChanging; // where a downgrade was not answered
         holding.IsChanging = true;
         try
@@ -100,6 +95,13 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
         }
     }
 
+    private ReserveRequest RequestOf(long named, TimeSpan nextTry) =>
+        new(ReserveAction.Upgrade, NodeId, holding.Registration.Holder, named, purpose)
+        {
+            NextAttempt = nextTry,
+            Wish = holding.Wish,
+        };
+
     private Grant Believe(ReserveAnswer.Granted granted)
     {
         Grant grant = new(granted.FencingToken, ReservationMode.Exclusive, purpose, granted.ReservedAt);
@@ -112,6 +114,10 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
         log.Upgraded(NodeId, purpose, granted.FencingToken);
         return grant;
     }
+
+    /// <summary>Its own entry stands beside theirs, and is not in its way.</summary>
+    private Reservation Others(Reservation met) =>
+        met with { Holders = [.. met.Holders.Where(holder => holder != holding.Registration.Holder)] };
 
     private Grant? Locked(Obstacle met)
     {

@@ -5,7 +5,7 @@ namespace NodeLock;
 /// never the statement, which may reserve the node all the same.
 /// </summary>
 /// <typeparam name="T">The answer.</typeparam>
-internal sealed class Statement<T>(INodeLockRepository repository, TimeSpan limit, TimeProvider timeProvider)
+internal sealed class BoundedAnswer<T>(INodeLockRepository repository, TimeSpan limit, TimeProvider timeProvider)
 {
     /// <summary>The one whose answer nobody waited for; its owner must see what comes of it.</summary>
     public Task<T>? Abandoned { get; private set; }
