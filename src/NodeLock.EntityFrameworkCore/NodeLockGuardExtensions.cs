@@ -43,7 +43,8 @@ public static class NodeLockGuardExtensions
     /// of the caller, nothing is saved then. None by default.</param>
     /// <returns>How many entries were written.</returns>
     /// <exception cref="ReservationLostException">The scope has lost its node; nothing was written.</exception>
-    /// <exception cref="ObjectDisposedException">The scope is disposed, or has released its node already.</exception>
+    /// <exception cref="ObjectDisposedException">The scope is disposed, has released its node already, or its work was
+    /// spawned.</exception>
     /// <exception cref="InvalidOperationException">
     /// The scope is shared; its reservation is not in PostgreSQL; the context is not, or is of another database; the
     /// transaction is older than the reservation, completed, or not really one; or the outcome of the commit is
@@ -71,7 +72,8 @@ public static class NodeLockGuardExtensions
 
     /// <summary>
     /// Saves the context's changes and releases the node, in one durable transaction: either both have happened, and
-    /// the scope is spent, or neither, and it holds its node as before.
+    /// the scope is spent, or neither, and it holds its node as before. Only where the outcome of the commit cannot be
+    /// found out is neither known: then the scope is lost.
     /// </summary>
     /// <remarks>
     /// For the last write of a task. The transaction is its own, as that of <see cref="SaveChangesGuardedAsync"/>, and
@@ -83,7 +85,8 @@ public static class NodeLockGuardExtensions
     /// default.</param>
     /// <exception cref="InvalidOperationException">
     /// A transaction is open; the scope is shared; its reservation is not in PostgreSQL; the context is not, or is of
-    /// another database; or the outcome of the commit is unknown.
+    /// another database; a change of the scope is under way; or the outcome of the commit is unknown, and then the scope
+    /// is lost.
     /// </exception>
     /// <inheritdoc cref="SaveChangesGuardedAsync"/>
     public static async Task<int> SaveChangesAndReleaseAsync(
@@ -111,7 +114,8 @@ public static class NodeLockGuardExtensions
     /// <param name="task">The scope, which goes on holding its node.</param>
     /// <param name="cancellationToken">Ends the wait for the node's row. None by default.</param>
     /// <exception cref="ReservationLostException">The scope has lost its node. Roll back.</exception>
-    /// <exception cref="ObjectDisposedException">The scope is disposed, or has released its node already.</exception>
+    /// <exception cref="ObjectDisposedException">The scope is disposed, has released its node already, or its work was
+    /// spawned.</exception>
     /// <exception cref="InvalidOperationException">
     /// No transaction is open, or it is completed, not really one or older than the reservation; the scope is shared;
     /// its reservation is not in PostgreSQL; or the context is not, or is of another database.

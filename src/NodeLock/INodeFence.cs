@@ -6,9 +6,10 @@ namespace NodeLock;
 /// </summary>
 /// <remarks>
 /// With a fence registered, the nodes of this conductor, should it die, stay taken until a living conductor has fenced
-/// each of them. Nodes that it only shared need no fence and are free at once. For each dead conductor one living one does so; for each node its reservation is revoked first, then
-/// the fence runs, and when it returns, the node is free. A fence that throws is tried again, after 1 second at first
-/// and up to 1 minute later on; it may therefore be called more than once for one node and must bear that.
+/// each of them. Nodes that it only shared need no fence and are free at once. For each dead conductor one living one
+/// does so; for each node its reservation is revoked first, then the fence runs, and when it returns, the node is free.
+/// A fence that throws is tried again, after 1 second at first and up to 1 minute later on; it may therefore be called
+/// more than once for one node and must bear that.
 /// </remarks>
 public interface INodeFence
 {

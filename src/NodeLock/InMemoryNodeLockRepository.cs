@@ -113,8 +113,7 @@ public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null
     {
         lock (Sync)
         {
-            if (!IsClaimed_NeedsLock(deadHolder, fencer) || !IsTrusted_NeedsLock(fencer)
-                || Rows.Values.Any(r => r.IsHeldBy(deadHolder)))
+            if (!IsClaimed_NeedsLock(deadHolder, fencer) || Rows.Values.Any(r => r.IsHeldBy(deadHolder)))
                 return new(false);
             Conductors[deadHolder].State = InMemoryConductorState.Fenced;
             return new(true);

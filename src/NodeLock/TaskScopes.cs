@@ -3,8 +3,8 @@ using System.Collections;
 namespace NodeLock;
 
 /// <summary>
-/// Several nodes that are reserved for the caller, each with a scope of its own: dispose this to release them all in
-/// one step, or any of them alone before.
+/// Several nodes that are reserved for the caller, each with a scope of its own: dispose this, asynchronously, to
+/// release them all in one step, or any of them alone before.
 /// </summary>
 /// <threadsafety>All members may be used at the same time from any thread.</threadsafety>
 public sealed class TaskScopes : IReadOnlyList<TaskScope>, IAsyncDisposable, IDisposable

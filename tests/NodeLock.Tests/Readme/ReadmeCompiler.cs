@@ -36,6 +36,7 @@ internal sealed class ReadmeCompiler
                 protected static NodeId nodeId = default;
                 protected static ILogger logger = null!;
                 protected static Server server = null!;
+                protected static Server neighbour = null!;
             }
         }
         """;
