@@ -85,8 +85,8 @@ public static class NodeLockGuardExtensions
     /// default.</param>
     /// <exception cref="InvalidOperationException">
     /// A transaction is open; the scope is shared; its reservation is not in PostgreSQL; the context is not, or is of
-    /// another database; a change of the scope is under way; or the outcome of the commit is unknown, and then the scope
-    /// is lost.
+    /// another database; a change of the scope is under way; or the outcome of the commit is unknown, and then the
+    /// scope is lost.
     /// </exception>
     /// <inheritdoc cref="SaveChangesGuardedAsync"/>
     public static async Task<int> SaveChangesAndReleaseAsync(

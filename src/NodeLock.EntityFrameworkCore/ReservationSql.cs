@@ -1,8 +1,8 @@
 namespace NodeLock.EntityFrameworkCore;
 
 /// <summary>
-/// Every statement about one node that nobody shares. Each runs in a transaction of its own (<see cref="OwnTransaction"/>), so each is
-/// all that happens between its first look at a row and its last change of it.
+/// Every statement about one node that nobody shares. Each runs in a transaction of its own (<see
+/// cref="OwnTransaction"/>), so each is all that happens between its first look at a row and its last change of it.
 /// </summary>
 internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
 {

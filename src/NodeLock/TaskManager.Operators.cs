@@ -39,9 +39,10 @@ public sealed partial class TaskManager
     /// <param name="fencingToken">The token that the operator saw.</param>
     /// <param name="reason">Why, for the log: 1 to 500 characters.</param>
     /// <param name="cancellationToken">Ends the wait for the answer, not the break.</param>
-    /// <returns>False when no such reservation stands (any more), nor such a node: look again before breaking another.</returns>
-    /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type, or the reason (or the holder) is empty or
-    /// too long.</exception>
+    /// <returns>False when no such reservation stands (any more), nor such a node: look again before breaking
+    /// another.</returns>
+    /// <exception cref="ArgumentException">The id is <c>default</c> or not of the key's type, or the reason (or the
+    /// holder) is empty or too long.</exception>
     /// <exception cref="InvalidOperationException">The store is not set up; the message says what is
     /// missing.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
@@ -68,8 +69,8 @@ public sealed partial class TaskManager
         }
     }
 
-    /// <summary>For an operator: takes a node away from a conductor that shares it, with all its scopes there. It draws no
-    /// token, since readers write nothing. Otherwise as the break of an exclusive reservation.</summary>
+    /// <summary>For an operator: takes a node away from a conductor that shares it, with all its scopes there. It
+    /// draws no token, since readers write nothing. Otherwise as the break of an exclusive reservation.</summary>
     /// <param name="nodeId">The node.</param>
     /// <param name="holder">The conductor, as one of <see cref="Reservation.Holders"/>.</param>
     /// <param name="reason">Why, for the log: 1 to 500 characters.</param>

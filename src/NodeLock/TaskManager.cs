@@ -137,7 +137,8 @@ public sealed partial class TaskManager : IAsyncDisposable, IDisposable
         conductor.ThrowIfStopping();
 
         return gates.TryEnter(node, purpose, mode) is { } place
-            ? await acquires.TryAsync(NameOf(mode), AcquisitionAt(place), LockRetry.None, cancellationToken).ConfigureAwait(false)
+            ? await acquires.TryAsync(NameOf(mode), AcquisitionAt(place), LockRetry.None, cancellationToken)
+                .ConfigureAwait(false)
             : null;
     }
 

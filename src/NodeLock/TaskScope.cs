@@ -57,9 +57,9 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
     public DateTimeOffset ReservedAt => holding.Grant.ReservedAt;
 
     /// <summary>
-    /// Fires when the reservation is lost, before anybody else can have the node. Two exceptions: an operator who breaks
-    /// it (this fires within a heartbeat), and a process that is paused meanwhile (when it goes on). It does not fire on
-    /// dispose, and stays readable after it. Its callbacks run on the thread pool.
+    /// Fires when the reservation is lost, before anybody else can have the node. Two exceptions: an operator who
+    /// breaks it (this fires within a heartbeat), and a process that is paused meanwhile (when it goes on). It does
+    /// not fire on dispose, and stays readable after it. Its callbacks run on the thread pool.
     /// </summary>
     public CancellationToken Lost => holding.LostToken;
 
@@ -137,8 +137,9 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
 
     /// <summary>
     /// Turns an exclusive scope into a shared one, with no gap in which anybody else could write; others may share the
-    /// node from then on. A shared scope stays as it is. From the moment the request is sent the scope counts as shared,
-    /// whatever becomes of it; after a <see cref="TimeoutException"/> or the database's own exception, call it again.
+    /// node from then on. A shared scope stays as it is. From the moment the request is sent the scope counts as
+    /// shared, whatever becomes of it; after a <see cref="TimeoutException"/> or the database's own exception, call it
+    /// again.
     /// </summary>
     /// <param name="cancellationToken">Looked at before the request is sent; the request is waited for.</param>
     /// <exception cref="ReservationLostException">The scope has lost the node.</exception>

@@ -97,7 +97,11 @@ public sealed class FaultProxy : IAsyncDisposable
 
     /// <summary>Counts requests and lets a test wait for them.</summary>
     public WatchedRequests WatchRequests(string text)
-        => Add(new WatchedRequests(request => request.Contains(text)));
+        => WatchRequests(request => request.Contains(text));
+
+    /// <inheritdoc cref="WatchRequests(string)"/>
+    public WatchedRequests WatchRequests(Func<ProxiedRequest, bool> match)
+        => Add(new WatchedRequests(match));
 
     /// <summary>Closes every connection, to both sides, with what is held for them.</summary>
     public void CutAll()
@@ -131,7 +135,7 @@ public sealed class FaultProxy : IAsyncDisposable
         where TFault : ProxyFault
     {
         lock (sync)
-            Volatile.Write(ref faults, [.. faults, fault]);
+            Volatile.Write(ref faults, [.. faults.Where(earlier => !earlier.IsOver), fault]);
         return fault;
     }
 

@@ -16,6 +16,9 @@ public abstract class ProxyFault : IDisposable
     /// <summary>How many requests have matched.</summary>
     public int Matches => matches.Count;
 
+    /// <summary>Whether no later request will match.</summary>
+    internal bool IsOver => Volatile.Read(ref remaining) <= 0;
+
     /// <summary>Waits until a request has matched: the proxy has it, and the server may not have it yet.</summary>
     public Task WaitForMatchAsync(TimeSpan limit) => matches.ReachAsync(1, limit);
 

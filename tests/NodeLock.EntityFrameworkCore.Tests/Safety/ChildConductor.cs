@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using NodeLock.Tests.Guard;
 using NodeLock.Tests.Postgres;
@@ -10,9 +9,10 @@ namespace NodeLock.Tests.Safety;
 
 /// <summary>
 /// A conductor in a process of its own, spoken to in lines: <c>acquire n</c>, <c>acquire-many n 1000</c>,
-/// <c>ensure n</c>, <c>release n</c>, <c>save n text</c>, <c>status</c>, <c>work 3 20 a,b,c</c>, <c>rest</c>,
-/// <c>starve</c>, <c>feed</c>. Each is answered by a line; it ends when its input does. One thread reads, acts and
-/// answers, so that a starved thread pool does not keep it from answering.
+/// <c>acquire-all-random 2500 1 a,b,c</c>, <c>share n</c>, <c>ensure n</c>, <c>release n</c>, <c>save n text</c>,
+/// <c>count n</c>, <c>status</c>, <c>work 3 20 a,b,c</c>, <c>work-mixed {…}</c>, <c>rest</c>, <c>starve</c>,
+/// <c>feed</c>. Each is answered by a line; it ends when its input does. One thread reads, acts and answers, so that a
+/// starved thread pool does not keep it from answering.
 /// </summary>
 internal sealed class ChildConductor : IDisposable
 {
@@ -26,7 +26,6 @@ internal sealed class ChildConductor : IDisposable
     private readonly ConcurrentDictionary<string, TaskScope> scopes = new();
     private readonly CancellationTokenSource resting = new();
     private readonly ManualResetEventSlim fed = new();
-    private Workload? workload;
     private Batches? batches;
     private Task working = Task.CompletedTask;
     private int losses;
@@ -55,7 +54,7 @@ internal sealed class ChildConductor : IDisposable
             // The parent is told, and its test fails.
             catch (Exception e)
             {
-                Console.WriteLine($"{Answer}failed {e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}");
+                Console.WriteLine($"{Answer}failed {e.ToString().ReplaceLineEndings(" ")}");
             }
         }
 
@@ -83,6 +82,8 @@ internal sealed class ChildConductor : IDisposable
         ["work", var workers, var hold, var nodes] => Work(Number(workers), Number(hold), nodes.Split(',')),
         ["work-unguarded", var workers, var hold, var nodes] =>
             Work(Number(workers), Number(hold), nodes.Split(','), isGuarded: false),
+        ["work-mixed", var order] => WorkMixed(WorkOrder.Parse(order)),
+        ["count", var node] => Count(node),
         ["rest"] => Rest(),
         ["starve"] => Starve(),
         ["feed"] => Feed(),
@@ -168,17 +169,38 @@ internal sealed class ChildConductor : IDisposable
         Beliefs beliefs = new($"{Environment.ProcessId}", output);
         string direct = conductor.Settings.DirectConnectionString ?? conductor.Settings.ConnectionString;
         Counters counters = new(direct);
-        workload = new Workload(
+        Workload workload = new(
             conductor.Manager, counters, beliefs, nodes, TimeSpan.FromMilliseconds(hold), isGuarded);
         working = workload.RunAsync(workers, resting.Token);
         return "working";
+    }
+
+    private string WorkMixed(WorkOrder order)
+    {
+        TextWriter sink = order.Record is { } file ? new StreamWriter(file) { AutoFlush = true } : output;
+        WorkRecord record = new($"{Environment.ProcessId}", sink);
+        Counters counters = new(conductor.Settings.DirectConnectionString ?? conductor.Settings.ConnectionString);
+        MixedWorkload workload = new(conductor.Manager, counters,
+            Accounts.OptionsFor(conductor.Settings.ConnectionString), record, order);
+        working = workload.RunAsync(order.Workers, resting.Token);
+        return "working";
+    }
+
+    /// <summary>Raises the plain number of a node that is held, whatever becomes of the node on the way.</summary>
+    private string Count(string node)
+    {
+        Counters counters = new(conductor.Settings.ConnectionString);
+        long count = counters.ReadAsync(node).GetAwaiter().GetResult();
+        scopes[node].EnsureHeld();
+        counters.WriteAsync(node, count + 1, scopes[node].FencingToken).GetAwaiter().GetResult();
+        return $"counted {node}";
     }
 
     private string Rest()
     {
         resting.Cancel();
         working.GetAwaiter().GetResult();
-        return $"rested {JsonSerializer.Serialize(workload!.Outcomes)}";
+        return "rested";
     }
 
     /// <summary>Blocks every thread that the pool has, and may have.</summary>

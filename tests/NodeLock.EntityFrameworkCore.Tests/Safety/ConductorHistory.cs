@@ -91,7 +91,9 @@ internal sealed class ConductorHistory(string connectionString)
         return violations;
     }
 
-    /// <summary>By a take-over or by a sweep, which raises the token.</summary>
+    /// <summary>By a take-over or by a sweep, which raises the token. So does one who begins to share the node, and
+    /// that may be the holder itself: <see cref="EntryHistory"/> knows who it was.</summary>
     public static bool IsTakenAway(ReservationChange change) => change.OldHolder is not null && !change.IsDelete
-        && change.OldHolder != change.NewHolder && change.OldToken != change.NewToken;
+        && change.OldHolder != change.NewHolder && change.OldToken != change.NewToken
+        && (change.NewHolder is not null || change.NewPurpose is null);
 }

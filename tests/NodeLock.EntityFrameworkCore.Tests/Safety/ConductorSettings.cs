@@ -20,6 +20,12 @@ public enum RepositoryFault
 
     /// <summary>Counts tokens in the node's row, and starts again when it is released.</summary>
     TokenResetOnRelease,
+
+    /// <summary>Releases a shared entry by its holder, and not by its stamp.</summary>
+    ReleaseOfEntryByHolder,
+
+    /// <summary>Takes what carries its name for granted, without naming it and asking again.</summary>
+    BlindAnswer,
 }
 
 /// <summary>What a conductor of the tests is started with, in this process or in another.</summary>

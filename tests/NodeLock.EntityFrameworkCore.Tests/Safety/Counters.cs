@@ -52,6 +52,17 @@ internal sealed class Counters(string connectionString) : IAsyncDisposable
         return (long)(await command.ExecuteScalarAsync())!;
     }
 
+    /// <summary>This number of a node, and the one of <see cref="Accounts"/>, in one look.</summary>
+    public async Task<(long Counter, long Account)> ReadBothAsync(string node)
+    {
+        await using NpgsqlCommand command = source.CreateCommand(
+            "select c.n, a.value from yard_counter c join yard_account a on a.node = c.node where c.node = $1");
+        command.Parameters.Add(new NpgsqlParameter { Value = node });
+        await using NpgsqlDataReader reader = await command.ExecuteReaderAsync();
+        await reader.ReadAsync();
+        return (reader.GetInt64(0), reader.GetInt64(1));
+    }
+
     /// <summary>Writes whatever has happened since it was read.</summary>
     public Task WriteAsync(string node, long number, long token) => ExecuteAsync(Unguarded, node, number, token);
 

@@ -12,9 +12,18 @@ internal sealed class Crew : IAsyncDisposable
     /// <summary>Everything that they have written.</summary>
     public IEnumerable<string> Lines => members.SelectMany(member => member.Lines);
 
-    public static async Task<Crew> StartAsync(Yard yard, int processes, RepositoryFault fault, string[] nodes)
+    /// <summary>In both modes; where a repository or none is broken, exclusively.</summary>
+    public static async Task<Crew> StartAsync(Yard yard, int processes, string[] nodes, RepositoryFault? fault = null)
     {
         await Counters.CreateAsync(yard, nodes);
+        await Accounts.CreateAsync(yard, nodes);
+        WorkOrder mixed = new()
+        {
+            Nodes = nodes,
+            Workers = 3,
+            Hold = TimeSpan.FromMilliseconds(6),
+            IsGuarded = false,
+        };
         Crew crew = new();
         try
         {
@@ -26,10 +35,11 @@ internal sealed class Crew : IAsyncDisposable
                     Name = $"crew{i}",
                     Lease = TimeSpan.FromSeconds(10),
                     Heartbeat = TimeSpan.FromSeconds(1),
-                    Fault = fault,
+                    Fault = fault ?? RepositoryFault.None,
                 });
                 crew.members.Add(member);
-                await member.AskAsync($"work-unguarded 3 6 {string.Join(',', nodes)}", "working");
+                await member.AskAsync(
+                    fault is null ? $"work-mixed {mixed}" : $"work-unguarded 3 6 {string.Join(',', nodes)}", "working");
             }
 
             return crew;

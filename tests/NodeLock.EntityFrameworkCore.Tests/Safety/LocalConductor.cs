@@ -30,6 +30,10 @@ internal sealed class LocalConductor : IAsyncDisposable
                 new CheckThenActRepository(RightOne(provider), settings.ConnectionString)),
             (RepositoryFault.TokenResetOnRelease, _) => builder.UseRepository(provider =>
                 new TokenResetRepository(RightOne(provider), settings.ConnectionString)),
+            (RepositoryFault.ReleaseOfEntryByHolder, _) => builder.UseRepository(provider =>
+                new ReleaseOfEntryByHolderRepository(RightOne(provider), settings.ConnectionString)),
+            (RepositoryFault.BlindAnswer, _) => builder.UseRepository(provider =>
+                new BlindAnswerRepository(RightOne(provider))),
             (_, NodeKind.Machines) => builder.UseEntityFrameworkCore<YardContext, YardContext.Machine>(),
             (_, NodeKind.Racks) => builder.UseEntityFrameworkCore<YardContext, YardContext.Rack>(),
             _ => builder.UseEntityFrameworkCore<YardContext>(),

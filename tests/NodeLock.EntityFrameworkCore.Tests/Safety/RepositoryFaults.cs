@@ -81,3 +81,45 @@ internal sealed class TokenResetRepository(INodeLockRepository right, string con
     public override async ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
         await TryTakeAsync(Reset, new ReserveRequest(ReserveAction.Reserve, held.NodeId, holder, held.FencingToken, ""));
 }
+
+/// <inheritdoc cref="RepositoryFault.ReleaseOfEntryByHolder"/>
+internal sealed class ReleaseOfEntryByHolderRepository(INodeLockRepository right, string connectionString)
+    : DecoratedRepository(right)
+{
+    // The comment has the words by which a proxy knows a release of an entry.
+    private const string ReleaseByHolder =
+        """
+        update nodelock_nodes n
+        set reservation_shared = array(select e from unnest(n.reservation_shared) e where split_part(e, ' ', 1) <> $2)
+        where n.id = $1 /* = any (n.reservation_shared) and settings.row_wait */
+        """;
+
+    public override async ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit)
+    {
+        if (held.Mode == ReservationMode.Exclusive)
+        {
+            await base.ReleaseAsync(holder, held, timeLimit);
+            return;
+        }
+
+        await using NpgsqlConnection connection = new(connectionString);
+        await connection.OpenAsync();
+        await using NpgsqlCommand command = new(ReleaseByHolder, connection)
+        {
+            CommandTimeout = 1,
+            Parameters = { new() { Value = held.NodeId.ToString() }, new() { Value = holder } },
+        };
+        await command.ExecuteNonQueryAsync();
+    }
+}
+
+/// <inheritdoc cref="RepositoryFault.BlindAnswer"/>
+internal sealed class BlindAnswerRepository(INodeLockRepository right) : DecoratedRepository(right)
+{
+    public override async ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit) =>
+        await base.ReserveAsync(request, timeLimit) switch
+        {
+            ReserveAnswer.Unnamed unnamed => new ReserveAnswer.Granted(unnamed.FencingToken, DateTimeOffset.UtcNow, null),
+            var answer => answer,
+        };
+}

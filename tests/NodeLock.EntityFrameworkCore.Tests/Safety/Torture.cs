@@ -1,75 +1,85 @@
+using System.Collections.Concurrent;
+using System.Data.Common;
 using System.Diagnostics;
 using NodeLock.Tests.Postgres;
 
 namespace NodeLock.Tests.Safety;
 
 /// <summary>
-/// Conductors in processes of their own that want the same few nodes, while processes are paused and killed, replies
-/// are lost, statements come late, and sessions are killed on the server.
+/// Conductors in processes of their own that want the same few nodes in both modes, while processes are paused and
+/// killed, and <see cref="TortureFaults"/> befall their connections and their server.
 /// </summary>
-internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAsyncDisposable
+internal sealed class Torture : IAsyncDisposable
 {
-    private const int Workers = 4;
-    private const int HoldMilliseconds = 15;
+    public const int Processes = 4;
 
-    // Words of the statements that faults are for.
-    private const string Reserve = "as trusted";
-    private const string Release = "set reservation = null";
-    private const string Renew = "set heartbeat_at = ";
+    public static readonly TimeSpan Lease = TimeSpan.FromSeconds(2);
+    public static readonly TimeSpan Heartbeat = TimeSpan.FromMilliseconds(500);
 
-    // How often faults come; the workload goes on in between.
-    private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(250);
+    public static readonly TimeSpan ReleaseTimeout = TimeSpan.FromSeconds(1);
 
-    private static readonly TimeSpan FaultLimit = TimeSpan.FromSeconds(5);
+    // How long a process works before it is paused or killed.
+    private static readonly TimeSpan Peace = TimeSpan.FromSeconds(3);
 
-    private readonly ConductorProcess?[] crew = new ConductorProcess?[4];
-    private readonly List<string> told = [];
-    private readonly Dictionary<string, int> outcomes = [];
+    private readonly Yard yard;
+    private readonly FaultProxy proxy;
+    private readonly string[] nodes;
+    private readonly RepositoryFault brokenBy;
+    private readonly TortureFaults faults;
+    private readonly ConductorProcess?[] crew = new ConductorProcess?[Processes];
+    private readonly DirectoryInfo records = Directory.CreateTempSubdirectory("nodelock-torture");
     private readonly CancellationTokenSource enough = new();
+    private int enlisted;
 
-    public int Pauses { get; private set; }
+    public Torture(
+        Yard yard, FaultProxy proxy, PrivateCluster cluster, string[] nodes,
+        RepositoryFault brokenBy = RepositoryFault.None)
+    {
+        this.yard = yard;
+        this.proxy = proxy;
+        this.nodes = nodes;
+        this.brokenBy = brokenBy;
+        faults = new TortureFaults(yard, proxy, cluster, nodes, enough.Token);
+    }
 
-    public int Kills { get; private set; }
+    /// <summary>How often what was done to them.</summary>
+    public Toll Toll => faults.Toll;
 
-    public int LostReplies { get; private set; }
+    /// <summary>When a user's transaction had which node in hand, on the clock of the beliefs.</summary>
+    public IReadOnlyCollection<(string Node, long Begin, long End)> Hangs => faults.Hangs;
 
-    public int LateStatements { get; private set; }
+    /// <summary>Everything that the processes have recorded, read as it is asked for.</summary>
+    public IEnumerable<string> Lines => records.EnumerateFiles().SelectMany(file => ReadLines(file.FullName));
 
-    public int KilledBackends { get; private set; }
+    public static string NameOf(int place) => $"tortured{place}";
 
-    /// <summary>Everything that the processes have written.</summary>
-    public IReadOnlyList<string> Lines =>
-        [.. told, .. crew.OfType<ConductorProcess>().SelectMany(child => child.Lines)];
-
-    /// <summary>What became of the attempts of the processes that lived to the end.</summary>
-    public IReadOnlyDictionary<string, int> Outcomes => outcomes;
-
-    /// <summary>For at least this long, and until each fault has happened often enough.</summary>
-    public async Task RunAsync(TimeSpan atLeast)
+    /// <summary>For at least this long, and until it is so.</summary>
+    public async Task RunAsync(TimeSpan atLeast, Func<Task<bool>> isEnough)
     {
         for (int i = 0; i < crew.Length; i++)
             await EnlistAsync(i);
-        Task faults = Task.WhenAll(PauseAsync(), KillAsync(), LoseRepliesAsync(),
-            DelayStatementsAsync(Reserve), DelayStatementsAsync(Reserve), DelayStatementsAsync(Release),
-            KillBackendsAsync());
+        Task befalling = brokenBy switch
+        {
+            RepositoryFault.None => Task.WhenAll(PauseAsync(), KillAsync(), faults.RunAsync()),
+            RepositoryFault.ReleaseOfEntryByHolder => faults.RunAsync(TortureFaults.ReleaseOfEntry),
+            _ => faults.RunAsync(TortureFaults.Release),
+        };
         long began = Stopwatch.GetTimestamp();
-        Task sufficient = Patience.UntilAsync("every fault happened often enough", () => Task.FromResult(
-            faults.IsCompleted || (Stopwatch.GetElapsedTime(began) > atLeast && HasHappenedOftenEnough)));
         try
         {
-            await sufficient;
+            await Task.WhenAny(befalling, Task.Delay(atLeast));
+            await Patience.UntilAsync("everything happened often enough",
+                async () => befalling.IsCompleted || await isEnough());
         }
         finally
         {
             await enough.CancelAsync();
-            await faults;
+            await befalling;
+            Toll.Took = Stopwatch.GetElapsedTime(began);
         }
 
         foreach (ConductorProcess? child in crew)
-        {
-            foreach ((string outcome, int count) in await child!.RestAsync())
-                outcomes[outcome] = outcomes.GetValueOrDefault(outcome) + count;
-        }
+            await child!.RestAsync();
     }
 
     public async ValueTask DisposeAsync()
@@ -81,24 +91,15 @@ internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAs
         }
 
         enough.Dispose();
+        records.Delete(recursive: true);
     }
 
-    /// <summary>False when another fault was faster, and killed the session or the process.</summary>
-    private static async Task<bool> HappensAsync(Task fault)
+    private static IEnumerable<string> ReadLines(string file)
     {
-        try
-        {
-            await fault;
-            return true;
-        }
-        catch (TimeoutException)
-        {
-            return false;
-        }
+        using StreamReader reader = new(new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
+        while (reader.ReadLine() is { } line)
+            yield return line;
     }
-
-    private bool HasHappenedOftenEnough =>
-        Pauses >= 4 && Kills >= 4 && LostReplies >= 10 && LateStatements >= 6 && KilledBackends >= 20;
 
     private async Task EnlistAsync(int place)
     {
@@ -106,12 +107,20 @@ internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAs
         {
             ConnectionString = $"{proxy.ConnectionString};Cancellation Timeout=-1", // gives up at once at its limit
             DirectConnectionString = yard.ConnectionString,
-            Name = $"tortured{place}",
-            Lease = TimeSpan.FromSeconds(2),
-            Heartbeat = TimeSpan.FromMilliseconds(500),
+            Name = NameOf(place),
+            Lease = Lease,
+            Heartbeat = Heartbeat,
+            ReleaseTimeout = ReleaseTimeout,
+            Fault = brokenBy,
         });
         crew[place] = child;
-        await child.AskAsync($"work {Workers} {HoldMilliseconds} {string.Join(',', nodes)}", "working");
+        WorkOrder order = new()
+        {
+            Nodes = nodes,
+            IsSaving = brokenBy == RepositoryFault.None,
+            Record = Path.Combine(records.FullName, $"{++enlisted:000}"),
+        };
+        await child.AskAsync($"work-mixed {order}", "working");
         await UntilAliveAsync(child);
     }
 
@@ -123,6 +132,7 @@ internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAs
     {
         for (int turn = 0; !enough.IsCancellationRequested; turn++)
         {
+            await Task.Delay(Peace);
             ConductorProcess child = crew[turn % 2]!;
             child.Signal(ChildSignal.Stop);
             try
@@ -134,7 +144,7 @@ internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAs
                 child.Signal(ChildSignal.Continue);
             }
 
-            Pauses++;
+            Toll.Add(Toll.Pauses);
             await UntilAliveAsync(child);
         }
     }
@@ -144,67 +154,64 @@ internal sealed class Torture(Yard yard, FaultProxy proxy, string[] nodes) : IAs
     {
         for (int turn = 0; !enough.IsCancellationRequested; turn++)
         {
+            await Task.Delay(Peace);
             int place = 2 + (turn % 2);
             ConductorProcess child = crew[place]!;
             child.Signal(ChildSignal.Kill);
             await child.WaitForExitAsync();
-            told.AddRange(child.Lines);
             crew[place] = null;
             await child.DisposeAsync();
-            Kills++;
+            Toll.Add(Toll.Kills);
             await EnlistAsync(place);
         }
     }
 
-    private async Task LoseRepliesAsync()
-    {
-        string[] statements = [Reserve, Release, Renew];
-        for (int i = 0; !enough.IsCancellationRequested; i++)
-        {
-            using DroppedReplies fault = proxy.DropReplyAfterCommit(statements[i % statements.Length]);
-            if (await HappensAsync(fault.WaitForDropAsync(FaultLimit)))
-                LostReplies++;
-            await Task.Delay(Pace);
-        }
-    }
-
-    /// <summary>Delivers a statement when its sender has given up, and others have gone on.</summary>
-    private async Task DelayStatementsAsync(string statement)
-    {
-        while (!enough.IsCancellationRequested)
-        {
-            using HeldRequests fault = proxy.HoldRequests(statement, count: 1);
-            bool isLate = await HappensAsync(fault.WaitForSenderGoneAsync(FaultLimit));
-            fault.Release();
-            if (isLate && await HappensAsync(fault.WaitForAnswerAsync(FaultLimit)))
-                LateStatements++;
-        }
-    }
-
-    private async Task KillBackendsAsync()
-    {
-        while (!enough.IsCancellationRequested)
-        {
-            bool killed = await yard.ScalarAsync<bool>(
-                """
-                select pg_terminate_backend(pid) from pg_stat_activity
-                where datname = current_database() and backend_type = 'client backend'
-                  and application_name not like 'yard%'
-                order by random() limit 1
-                """);
-            if (killed)
-                KilledBackends++;
-            await Task.Delay(Pace);
-        }
-    }
-
-    private Task UntilDeadAsync(ConductorProcess child) => yard.UntilAsync($"process {child.Id} was declared dead",
+    private Task UntilDeadAsync(ConductorProcess child) => UntilAsync($"process {child.Id} was declared dead",
         "select not exists (select from nodelock_conductors where process_id = $1 and state = 'alive')", child.Id);
 
-    private Task UntilAliveAsync(ConductorProcess child) => yard.UntilAsync($"process {child.Id} went on",
+    private Task UntilAliveAsync(ConductorProcess child) => UntilAsync($"process {child.Id} went on",
         """
         select exists (select from nodelock_conductors
                        where process_id = $1 and state = 'alive' and expires_at > clock_timestamp())
         """,
         child.Id);
+
+    /// <summary>Waits also while the server is stopped.</summary>
+    private Task UntilAsync(string what, string sql, object parameter) => Patience.UntilAsync(what, async () =>
+    {
+        try
+        {
+            return await yard.ScalarAsync<bool>(sql, parameter);
+        }
+        catch (DbException)
+        {
+            return false;
+        }
+    });
+}
+
+/// <summary>How often what was done to the processes of a torture.</summary>
+internal sealed class Toll
+{
+    public const string Pauses = "pauses";
+    public const string Kills = "kills";
+    public const string KilledBackends = "killed backends";
+    public const string ServerStops = "server stops";
+    public const string Hangs = "hung transactions";
+    public const string LostReply = "lost reply: ";
+    public const string Late = "late: ";
+
+    private readonly ConcurrentDictionary<string, int> counts = new();
+
+    /// <summary>How long it went on.</summary>
+    public TimeSpan Took { get; set; }
+
+    public void Add(string what) => counts.AddOrUpdate(what, 1, (_, count) => count + 1);
+
+    /// <summary>How often anything happened that begins so.</summary>
+    public int Of(string beginning) =>
+        counts.Where(c => c.Key.StartsWith(beginning, StringComparison.Ordinal)).Sum(c => c.Value);
+
+    public override string ToString() => $"{Took.TotalSeconds:0} s: {Of(LostReply)} lost replies, {Of(Late)} late; "
+        + string.Join(", ", counts.OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key} {c.Value}"));
 }

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
 using System.Data.Common;
 using System.Globalization;
+using Microsoft.EntityFrameworkCore;
 using NodeLock.Tests.Postgres;
+using Npgsql;
 
 namespace NodeLock.Tests.Safety;
 
@@ -12,13 +14,13 @@ namespace NodeLock.Tests.Safety;
 /// Where processes are paused, the counter is to be guarded by the token: a plain write of a process that was paused
 /// before it may rightly come too late, since there is nothing to hold it back.
 /// </remarks>
-internal sealed class Workload(
+internal class Workload(
     TaskManager manager, Counters counters, Beliefs beliefs, string[] nodes, TimeSpan hold, bool isGuarded)
 {
     private const int Steps = 3;
 
-    // Few attempts, so that a worker soon goes on to another node.
-    private static readonly LockRetry Retry = new(4, TimeSpan.FromMilliseconds(50));
+    /// <summary>Few attempts, so that a worker soon goes on to another node.</summary>
+    protected static readonly LockRetry Retry = new(8, TimeSpan.FromMilliseconds(25));
 
     private readonly ConcurrentDictionary<string, int> outcomes = new();
     private int scopes;
@@ -37,16 +39,27 @@ internal sealed class Workload(
         {
             try
             {
-                await UseAsync(nodes[Random.Shared.Next(nodes.Length)]);
+                await TakeTurnAsync();
             }
             // Answers that a caller must expect when processes, connections and backends are killed.
-            catch (Exception e) when (e is NodeLockedException or ReservationLostException or DbException
-                or TimeoutException)
+            catch (Exception e) when (e is NodeLockedException or ReservationLostException || IsOfTheDatabase(e))
             {
-                Count(e.GetType().Name);
+                Count(e is PostgresException refused ? $"SQLSTATE {refused.SqlState}" : e.GetType().Name);
+                if (e is DbException)
+                    await Task.Delay(Retry.Interval, CancellationToken.None); // the server may be away
             }
         }
     }
+
+    protected virtual Task TakeTurnAsync() => UseAsync(AnyNode());
+
+    protected string AnyNode() => nodes[Random.Shared.Next(nodes.Length)];
+
+    /// <summary>A fault of the database, also as EF Core wraps it.</summary>
+    protected static bool IsOfTheDatabase(Exception e) => e is DbException or DbUpdateException or TimeoutException
+        || (e is InvalidOperationException && e.InnerException is { } inner && IsOfTheDatabase(inner));
+
+    protected virtual void Count(string outcome) => outcomes.AddOrUpdate(outcome, 1, (_, count) => count + 1);
 
     private async Task UseAsync(string node)
     {
@@ -95,6 +108,4 @@ internal sealed class Workload(
             beliefs.Confirm(id, askedAfter);
         return true;
     }
-
-    private void Count(string outcome) => outcomes.AddOrUpdate(outcome, 1, (_, count) => count + 1);
 }

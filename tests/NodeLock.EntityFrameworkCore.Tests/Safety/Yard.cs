@@ -10,6 +10,7 @@ internal sealed class Yard : IAsyncDisposable
     private readonly PostgresServer server;
     private readonly string database;
     private readonly Dictionary<NodeKind, ReservationHistory> histories = [];
+    private readonly Dictionary<NodeKind, EntryHistory> entries = [];
 
     private Yard(PostgresServer server, string database, string connectionString)
     {
@@ -43,7 +44,12 @@ internal sealed class Yard : IAsyncDisposable
         await using (YardContext context = new(options))
             await context.Database.EnsureCreatedAsync();
         foreach (NodeKind kind in Enum.GetValues<NodeKind>())
+        {
             yard.histories[kind] = await ReservationHistory.InstallAsync(yard.Own, Table(kind));
+            yard.entries[kind] = new EntryHistory(yard.Own, Table(kind));
+            await yard.entries[kind].InstallAsync();
+        }
+
         await yard.Conductors.InstallAsync();
         return yard;
     }
@@ -119,6 +125,8 @@ internal sealed class Yard : IAsyncDisposable
     public Task<IReadOnlyList<ReservationChange>> HistoryAsync(NodeKind kind = NodeKind.Names) =>
         histories[kind].ReadAsync();
 
+    public Task<IReadOnlyList<EntryChange>> EntriesAsync(NodeKind kind = NodeKind.Names) => entries[kind].ReadAsync();
+
     /// <summary>What is wrong with all that happened to reservations and conductors; empty when all is well.</summary>
     public async Task<IReadOnlyList<string>> ViolationsAsync(NodeKind kind = NodeKind.Names)
     {
@@ -128,6 +136,7 @@ internal sealed class Yard : IAsyncDisposable
         [
             .. ReservationHistory.Check(changes, holder => conductors.Any(c => c.IsDeath && c.Holder == holder)),
             .. ConductorHistory.Check(conductors, changes),
+            .. EntryHistory.Check(await EntriesAsync(kind), conductors),
         ];
     }
 
