@@ -18,7 +18,7 @@ public sealed class FenceRoundsTests : IAsyncDisposable
         deadWay = new StoreWithFaults(world.Memory);
         fencerWay = new StoreWithFaults(world.Memory);
         dead = world.NewManager(deadWay, fence: fence);
-        fencer = world.NewManager(fencerWay, fence: fence);
+        fencer = world.NewManager(fencerWay, new NodeLockOptions { LongHoldThreshold = 5 * World.Second }, fence);
     }
 
     public async ValueTask DisposeAsync()
