@@ -16,6 +16,17 @@ internal static class Requests
     public static bool IsReleaseOf(this ProxiedRequest request, NodeId node) =>
         request.IsRelease() && request.Contains(node.ToString());
 
+    /// <summary>To share a node, or to downgrade.</summary>
+    public static bool IsShareOf(this ProxiedRequest request, NodeId node) =>
+        request.Contains("drawn as materialized") && request.Contains(node.ToString());
+
+    /// <summary>To upgrade, or to reserve a node that is shared.</summary>
+    public static bool IsUpgradeOf(this ProxiedRequest request, NodeId node) =>
+        request.Contains("as outbid") && request.Contains(node.ToString());
+
+    public static bool IsReleaseOfEntryOf(this ProxiedRequest request, NodeId node) =>
+        request.Contains("= any (n.reservation_shared) and settings.row_wait") && request.Contains(node.ToString());
+
     public static bool IsRenewal(this ProxiedRequest request) => request.Contains("returning c.heartbeat_at");
 
     /// <summary>The heartbeat's release of what nobody uses.</summary>
