@@ -9,7 +9,8 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
             return repository.Conductors.TryAdd(conductor.Holder,
                 new InMemoryConductor
                 {
-                    ExpiresAt = repository.Now + conductor.Lease, RequiresFence = conductor.RequiresFence,
+                    ExpiresAt = repository.Now + conductor.Lease,
+                    RequiresFence = conductor.RequiresFence,
                 });
     }
 

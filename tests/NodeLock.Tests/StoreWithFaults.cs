@@ -15,7 +15,8 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
 
     /// <summary>Called instead of a reserve of many; its last parameter carries it out.</summary>
     public Func<IReadOnlyList<ReserveRequest>, Atomicity, Func<ValueTask<IReadOnlyList<ReserveAnswer>>>,
-        ValueTask<IReadOnlyList<ReserveAnswer>>>? OnReserveMany { get; set; }
+        ValueTask<IReadOnlyList<ReserveAnswer>>>? OnReserveMany
+    { get; set; }
 
     /// <summary>Called instead of a release of any kind, for each node; its second parameter carries it out.</summary>
     public Func<HeldNode, Func<ValueTask>, ValueTask>? OnRelease { get; set; }

@@ -10,7 +10,7 @@ namespace NodeLock.Tests.Safety;
 /// <summary>
 /// A conductor in a process of its own, spoken to in lines: <c>acquire n</c>, <c>acquire-many n 1000</c>,
 /// <c>acquire-all-random 2500 1 a,b,c</c>, <c>share n</c>, <c>ensure n</c>, <c>release n</c>, <c>save n text</c>,
-/// <c>count n</c>, <c>status</c>, <c>work 3 20 a,b,c</c>, <c>work-mixed {…}</c>, <c>rest</c>, <c>starve</c>,
+/// <c>count n</c>, <c>count-guarded n</c>, <c>status</c>, <c>work 3 20 a,b,c</c>, <c>work-mixed {…}</c>, <c>rest</c>, <c>starve</c>,
 /// <c>feed</c>. Each is answered by a line; it ends when its input does. One thread reads, acts and answers, so that a
 /// starved thread pool does not keep it from answering.
 /// </summary>
@@ -83,7 +83,8 @@ internal sealed class ChildConductor : IDisposable
         ["work-unguarded", var workers, var hold, var nodes] =>
             Work(Number(workers), Number(hold), nodes.Split(','), isGuarded: false),
         ["work-mixed", var order] => WorkMixed(WorkOrder.Parse(order)),
-        ["count", var node] => Count(node),
+        ["count", var node] => Count(node, isGuarded: false),
+        ["count-guarded", var node] => Count(node, isGuarded: true),
         ["rest"] => Rest(),
         ["starve"] => Starve(),
         ["feed"] => Feed(),
@@ -186,13 +187,15 @@ internal sealed class ChildConductor : IDisposable
         return "working";
     }
 
-    /// <summary>Raises the plain number of a node that is held, whatever becomes of the node on the way.</summary>
-    private string Count(string node)
+    /// <summary>Raises the plain number of a node that is held before the write is sent.</summary>
+    private string Count(string node, bool isGuarded)
     {
         Counters counters = new(conductor.Settings.ConnectionString);
+        long token = scopes[node].FencingToken;
         long count = counters.ReadAsync(node).GetAwaiter().GetResult();
         scopes[node].EnsureHeld();
-        counters.WriteAsync(node, count + 1, scopes[node].FencingToken).GetAwaiter().GetResult();
+        (isGuarded ? counters.WriteGuardedAsync(node, count + 1, token) : counters.WriteAsync(node, count + 1, token))
+            .GetAwaiter().GetResult();
         return $"counted {node}";
     }
 

@@ -101,4 +101,58 @@ public sealed class HungTransactionTests(PostgresFixture postgres)
         await yard.UntilAsync("it was dropped from the last",
             "select not exists (select from nodelock_nodes where reservation_shared <> '{}')");
     }
+
+    [Fact]
+    public async Task Nor_does_it_hold_up_those_who_share_other_nodes_or_change_their_mode()
+    {
+        await using Yard yard = await Yard.CreateAsync(postgres.Server, "hung_shared");
+        ConductorSettings settings = new()
+        {
+            ConnectionString = yard.ConnectionString,
+            ReleaseTimeout = TimeSpan.FromSeconds(1),
+        };
+        await using LocalConductor conductor = await LocalConductor.StartAsync(settings);
+        await using LocalConductor other = await LocalConductor.StartAsync(settings with { Name = "other" });
+        await using TaskScope reader = await ShareAsync(conductor, "hung");
+        await using TaskScope writer = await conductor.Manager.AcquireAsync(new NodeId("hung too"), "write");
+        await using NpgsqlConnection hung = await yard.TakeRowInHandAsync("hung");
+        await using NpgsqlConnection hungToo = await yard.TakeRowInHandAsync("hung too");
+        await yard.LeaveBehindAsync("dead/1");
+        await yard.ExecuteAsync("""
+            insert into nodelock_nodes (id, reservation_shared)
+            values ('n', array['dead/1 ' || nextval('nodelock_fencing_token')])
+            """);
+        await yard.ExecuteAsync("update nodelock_conductors set expires_at = started_at where holder = 'dead/1'");
+
+        // What waits for the row is answered in time, and leaves the scopes as they are.
+        await using (TaskScope joined = await ShareAsync(conductor, "hung"))
+            Assert.Equal(reader.FencingToken, joined.FencingToken);
+        await Assert.ThrowsAsync<NodeLockedException>(() => reader.UpgradeAsync("write", LockRetry.None).AsTask());
+        await Assert.ThrowsAsync<TimeoutException>(() => writer.DowngradeAsync().AsTask());
+        Assert.Null(await other.Manager.TryAcquireAsync(new NodeId("hung"), "read", ReservationMode.Shared));
+
+        await yard.UntilAsync("the dead one's entry was removed",
+            "select reservation_shared = '{}' from nodelock_nodes where id = 'n'");
+        await using (TaskScope elsewhere = await ShareAsync(conductor, "n"))
+        {
+            await using (TaskScope beside = await ShareAsync(other, "n"))
+                beside.EnsureHeld();
+            await elsewhere.UpgradeAsync("write");
+            await elsewhere.DowngradeAsync();
+        }
+
+        await yard.UntilRenewedAsync(conductor.Manager.Holder, times: 7);
+        reader.EnsureHeld();
+        writer.EnsureHeld();
+        await hung.CloseAsync();
+        await hungToo.CloseAsync();
+        await writer.DowngradeAsync();
+        await reader.UpgradeAsync("write");
+        reader.EnsureExclusive();
+        Assert.Empty(await yard.ViolationsAsync());
+    }
+
+    private static async Task<TaskScope> ShareAsync(LocalConductor conductor, string node) =>
+        await conductor.Manager.AcquireAsync(
+            new NodeId(node), new AcquireOptions { Purpose = "read", Mode = ReservationMode.Shared });
 }

@@ -69,6 +69,11 @@ internal sealed class TestConductor : IAsyncDisposable
     public async Task<TaskScope> AcquirePatientlyAsync(NodeId node, string purpose = "test") =>
         await Manager.AcquireAsync(node, new AcquireOptions { Purpose = purpose, Retry = Patient }).WithinLimit();
 
+    /// <summary>An acquire in either mode that asks until it has the node.</summary>
+    public async Task<TaskScope> AcquirePatientlyAsync(NodeId node, ReservationMode mode) =>
+        await Manager.AcquireAsync(node, new AcquireOptions { Purpose = "test", Mode = mode, Retry = Patient })
+            .WithinLimit();
+
     /// <summary>An acquire that is called again while the database is away.</summary>
     public async Task<TaskScope> AcquireWhenBackAsync(NodeId node, string purpose = "test")
     {

@@ -19,7 +19,7 @@ internal sealed class Torture : IAsyncDisposable
     public static readonly TimeSpan ReleaseTimeout = TimeSpan.FromSeconds(1);
 
     // How long a process works before it is paused or killed.
-    private static readonly TimeSpan Peace = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan Peace = TimeSpan.FromSeconds(2);
 
     private readonly Yard yard;
     private readonly FaultProxy proxy;
@@ -132,19 +132,26 @@ internal sealed class Torture : IAsyncDisposable
     {
         for (int turn = 0; !enough.IsCancellationRequested; turn++)
         {
+            int place = turn % 2;
+            ConductorProcess child = crew[place]!;
             await Task.Delay(Peace);
-            ConductorProcess child = crew[turn % 2]!;
+            using HeldRequests write = proxy.HoldRequests(request =>
+                request.Contains(TortureFaults.GuardedWrite) && request.Contains($"{NameOf(place)}/"), count: 1);
+            bool isWriting = await TortureFaults.HappensAsync(write.WaitForMatchAsync(Peace));
             child.Signal(ChildSignal.Stop);
             try
             {
                 await UntilDeadAsync(child);
+                write.Release(); // what it had sent in time arrives when it is dead
+                if (isWriting)
+                    await TortureFaults.HappensAsync(write.WaitForAnswerAsync(Peace));
             }
             finally
             {
                 child.Signal(ChildSignal.Continue);
             }
 
-            Toll.Add(Toll.Pauses);
+            Toll.Add(isWriting ? Toll.PausesInWrites : Toll.Pauses);
             await UntilAliveAsync(child);
         }
     }
@@ -194,6 +201,7 @@ internal sealed class Torture : IAsyncDisposable
 internal sealed class Toll
 {
     public const string Pauses = "pauses";
+    public const string PausesInWrites = "pauses in a guarded write";
     public const string Kills = "kills";
     public const string KilledBackends = "killed backends";
     public const string ServerStops = "server stops";

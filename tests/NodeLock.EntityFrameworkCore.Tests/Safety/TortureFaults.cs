@@ -12,6 +12,9 @@ namespace NodeLock.Tests.Safety;
 internal sealed class TortureFaults(
     Yard yard, FaultProxy proxy, PrivateCluster cluster, string[] nodes, CancellationToken enough)
 {
+    /// <summary>Words of the statement that a guarded write begins with.</summary>
+    public const string GuardedWrite = "pg_current_xact_id()";
+
     public const string Release = "release";
     public const string ReleaseOfEntry = "release of an entry";
 
@@ -36,7 +39,7 @@ internal sealed class TortureFaults(
         (Release, "n.reservation_token = $3 and settings.row_wait"),
         (ReleaseOfEntry, "= any (n.reservation_shared) and settings.row_wait"),
         ("release many", "returning l.id, l.token, l.shared"),
-        ("guarded write", "pg_current_xact_id()"),
+        ("guarded write", GuardedWrite),
         (Renewal, "returning c.heartbeat_at"),
     ];
 
@@ -61,7 +64,7 @@ internal sealed class TortureFaults(
     ]);
 
     /// <summary>False when another fault was faster, and killed the session or the process.</summary>
-    private static async Task<bool> HappensAsync(Task fault)
+    public static async Task<bool> HappensAsync(Task fault)
     {
         try
         {
