@@ -70,7 +70,7 @@ public sealed class SharedDatabaseWorkTests(PostgresFixture postgres)
         pair.Alpha.Signal(ChildSignal.Continue);
 
         await FleetRequests.UntilAsync(() => Task.FromResult(
-            pair.Alpha.Log.Contains("The work on node bm-01", StringComparison.Ordinal)));
+            pair.Alpha.Log.Contains("spawned on node bm-01", StringComparison.Ordinal)));
         JsonElement ended = await pair.Alpha.Client.DeploymentAsync("bm-01", "succeeded");
         Assert.Equal("next", ended.Text("image"));
     }
