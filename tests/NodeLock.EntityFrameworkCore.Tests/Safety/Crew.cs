@@ -23,6 +23,7 @@ internal sealed class Crew : IAsyncDisposable
             Workers = 3,
             Hold = TimeSpan.FromMilliseconds(6),
             IsGuarded = false,
+            IsSaving = false,
         };
         Crew crew = new();
         try

@@ -62,14 +62,17 @@ internal sealed class MixedWorkload(
         await using TaskScopes scopes = await manager.AcquireAllAsync(
             SeveralNodes(), new AcquireOptions { Purpose = "all of them", Retry = Retry });
         Count("acquired all");
-        await Task.WhenAll(scopes.Select(UseAsync));
+        await UseEachAsync(scopes);
     }
 
     private async Task UseThoseThatAreFreeAsync()
     {
         await using TaskScopes scopes = await manager.TryAcquireManyAsync(SeveralNodes(), "what is free");
-        await Task.WhenAll(scopes.Select(UseAsync));
+        await UseEachAsync(scopes);
     }
+
+    private Task UseEachAsync(TaskScopes scopes) =>
+        Task.WhenAll(scopes.Select(scope => WithFaultsAsync(() => UseAsync(scope))));
 
     private IEnumerable<NodeId> SeveralNodes() =>
         [.. Enumerable.Range(0, Random.Shared.Next(2, 4)).Select(_ => new NodeId(AnyNode()))];

@@ -74,8 +74,9 @@ public sealed class TortureTests(ITestOutputHelper output) : IAsyncLifetime
         output.WriteLine($"{string.Join(", ", work.Done.OrderBy(d => d.Key).Select(d => $"{d.Key} {d.Value}"))}; "
             + $"all was given back after {toFree.TotalSeconds:0.0} s.");
 
+        Assert.InRange(work.TornLines, 0, torture.Toll.Of(Toll.Kills));
         Assert.Empty(overlaps);
-        Assert.Empty(work.Torn);
+        Assert.Empty(work.TornReads);
         Assert.Empty(await Yard.ViolationsAsync());
         Assert.Equal(0, await Counters.LostAsync(Yard));
         Assert.Equal(0, await Accounts.LostAsync(Yard));
@@ -108,7 +109,7 @@ public sealed class TortureTests(ITestOutputHelper output) : IAsyncLifetime
         });
 
         output.WriteLine($"{torture.Toll}. {BeliefJudge.Overlaps(torture.Lines).Count} overlaps, "
-            + $"{WorkReport.Read(torture.Lines).Torn.Count} torn reads; {BeliefJudge.Overlaps(torture.Lines)[0]}");
+            + $"{WorkReport.Read(torture.Lines).TornReads.Count} torn reads; {BeliefJudge.Overlaps(torture.Lines)[0]}");
     }
 
     private static bool IsOftenEnough(Toll toll) => toll.Of(Toll.Pauses) >= 4 && toll.Of(Toll.Kills) >= 4

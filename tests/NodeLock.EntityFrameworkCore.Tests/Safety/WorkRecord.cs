@@ -6,7 +6,7 @@ namespace NodeLock.Tests.Safety;
 /// What the workers of a process tell of their doings, a line each, at once: a process that is killed has told all but
 /// what it was about to tell.
 /// </summary>
-internal sealed class WorkRecord(string process, TextWriter sink)
+internal sealed class WorkRecord
 {
     public const string Begun = "begun";
     public const string Accepted = "accepted";
@@ -14,10 +14,18 @@ internal sealed class WorkRecord(string process, TextWriter sink)
     public const string Failed = "failed";
     public const string Unknown = "unknown";
 
-    private readonly TextWriter sink = TextWriter.Synchronized(sink);
+    private readonly string process;
+    private readonly TextWriter sink;
     private int names;
 
-    public Beliefs Beliefs { get; } = new(process, TextWriter.Synchronized(sink));
+    public WorkRecord(string process, TextWriter sink)
+    {
+        this.process = process;
+        this.sink = TextWriter.Synchronized(sink); // one for both, since each has a lock of its own
+        Beliefs = new Beliefs(process, this.sink);
+    }
+
+    public Beliefs Beliefs { get; }
 
     /// <summary>A name that nobody else in any process has.</summary>
     public string Name() => $"{process}:{Interlocked.Increment(ref names)}";
@@ -54,7 +62,7 @@ internal sealed class WorkReport
 {
     private readonly Dictionary<string, int> done = [];
     private readonly Dictionary<string, string> writes = [];
-    private readonly List<string> torn = [];
+    private readonly List<string> tornReads = [];
 
     private WorkReport()
     {
@@ -66,19 +74,26 @@ internal sealed class WorkReport
     /// <summary>The last word about each write.</summary>
     public IReadOnlyDictionary<string, string> Writes => writes;
 
-    public IReadOnlyList<string> Torn => torn;
+    public IReadOnlyList<string> TornReads => tornReads;
+
+    /// <summary>How many lines are not whole; the last one of a process that was killed may be.</summary>
+    public int TornLines { get; private set; }
 
     public static WorkReport Read(IEnumerable<string> lines)
     {
         WorkReport report = new();
-        foreach (WorkLine line in lines.Select(WorkLine.TryParse).OfType<WorkLine>())
+        foreach (string text in lines)
         {
+            if (!text.EndsWith("|.", StringComparison.Ordinal))
+                report.TornLines++;
+            if (WorkLine.TryParse(text) is not { } line)
+                continue;
             if (line.Kind == WorkLine.Did)
                 report.done[line.What] = report.done.GetValueOrDefault(line.What) + 1;
             else if (line.Kind == WorkLine.Wrote)
                 report.writes[line.What] = line.Outcome;
             else
-                report.torn.Add(line.What);
+                report.tornReads.Add(line.What);
         }
 
         return report;

@@ -36,18 +36,22 @@ internal class Workload(
     private async Task WorkAsync(CancellationToken stop)
     {
         while (!stop.IsCancellationRequested)
+            await WithFaultsAsync(TakeTurnAsync);
+    }
+
+    /// <summary>Counts the answers that a caller must expect when processes, connections and backends are
+    /// killed.</summary>
+    protected async Task WithFaultsAsync(Func<Task> work)
+    {
+        try
         {
-            try
-            {
-                await TakeTurnAsync();
-            }
-            // Answers that a caller must expect when processes, connections and backends are killed.
-            catch (Exception e) when (e is NodeLockedException or ReservationLostException || IsOfTheDatabase(e))
-            {
-                Count(e is PostgresException refused ? $"SQLSTATE {refused.SqlState}" : e.GetType().Name);
-                if (e is DbException)
-                    await Task.Delay(Retry.Interval, CancellationToken.None); // the server may be away
-            }
+            await work();
+        }
+        catch (Exception e) when (e is NodeLockedException or ReservationLostException || IsOfTheDatabase(e))
+        {
+            Count(e is PostgresException refused ? $"SQLSTATE {refused.SqlState}" : e.GetType().Name);
+            if (e is DbException)
+                await Task.Delay(Retry.Interval); // the server may be away
         }
     }
 
