@@ -145,7 +145,7 @@ public sealed class DeploymentTests
         service.Services.GetRequiredService<IHostApplicationLifetime>().StopApplication();
         await FleetRequests.UntilAsync(() => Task.FromResult(service.Log.Any(
             line => line.StartsWith("Released node bm-01, held for \"deploy debian-13\"", StringComparison.Ordinal))));
-        Assert.DoesNotContain(service.Log, line => line.StartsWith("The work on node", StringComparison.Ordinal));
+        Assert.DoesNotContain(service.Log, line => line.StartsWith("The work that was spawned", StringComparison.Ordinal));
     }
 
     [Theory]
