@@ -67,7 +67,7 @@ internal sealed class Guard
     /// <summary>Locks the node's row in the transaction of the context, and compares.</summary>
     /// <param name="statement">One of <see cref="Sql"/>.</param>
     /// <param name="cancellationToken">Ends the wait for the row.</param>
-    /// <returns>The transaction's id, and when it was asked for by the database's clock.</returns>
+    /// <returns>The transaction's id, and the run of the server it is of.</returns>
     /// <exception cref="ReservationLostException">The row has another holder or token, or is gone.</exception>
     /// <exception cref="InvalidOperationException">The context is of another database, or its transaction looks at a
     /// time before the reservation. The scope keeps its node.</exception>
@@ -83,7 +83,7 @@ internal sealed class Guard
             throw OfAnotherDatabase(e);
         }
 
-        if (reply.IsHeld) return new Guarded(reply.Transaction, reply.At);
+        if (reply.IsHeld) return new Guarded(reply.Transaction, reply.Run);
 
         if (reply is { HasSnapshot: true, Token: null } && await IsHeldNowAsync().ConfigureAwait(false))
         {
@@ -132,7 +132,7 @@ internal sealed class Guard
                 await row.ReadAsync(cancellationToken).ConfigureAwait(false);
                 return new Reply(row.GetBoolean(0), row.IsDBNull(1) ? null : row.GetString(1),
                     row.IsDBNull(2) ? null : row.GetInt64(2), row.GetBoolean(3), row.GetBoolean(4), row.GetString(5),
-                    row.GetFieldValue<DateTimeOffset>(6));
+                    row.GetString(6));
             }
         }
     }
@@ -171,13 +171,13 @@ internal sealed class Guard
     /// <param name="KnowsHolder">Whether the conductors table knows the scope's holder.</param>
     /// <param name="HasSnapshot">Whether the transaction goes on looking at the time of its first statement.</param>
     /// <param name="Transaction">Its id.</param>
-    /// <param name="At">The database's clock.</param>
+    /// <param name="Run">The run of the server.</param>
     private sealed record Reply(
         bool IsHeld, string? Holder, long? Token, bool KnowsHolder, bool HasSnapshot, string Transaction,
-        DateTimeOffset At);
+        string Run);
 }
 
 /// <summary>A transaction in which a node's row is held.</summary>
 /// <param name="Transaction">Its id.</param>
-/// <param name="At">When it was asked for, by the database's clock.</param>
-internal readonly record struct Guarded(string Transaction, DateTimeOffset At);
+/// <param name="Run">The run of the server, from a start or a crash to the next: an id is of one run.</param>
+internal readonly record struct Guarded(string Transaction, string Run);

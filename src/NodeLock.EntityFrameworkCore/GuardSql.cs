@@ -38,12 +38,19 @@ internal sealed class GuardSql(SqlTemplate sql)
           for no key update of n)
         """;
 
-    private const string Reply =
+    // One run of a server, from a start or a crash to the next, without a privilege: a crash of one of its processes
+    // leaves the postmaster as it is, but its recovery ends further on in the log; where there was none, this is null.
+    private const string Run =
         """
+        extract(epoch from pg_postmaster_start_time())::text || ' ' || coalesce(pg_last_wal_replay_lsn()::text, '')
+        """;
+
+    private const string Reply =
+        $"""
         select coalesce(l.reservation = $2 and l.token = $3, false), l.reservation, l.token,
           case when l.reservation = $2 and l.token = $3 then true
                else exists (select from [conductors] c where c.[holder] = $2) end,
-          current_setting('transaction_isolation') <> 'read committed', pg_current_xact_id()::text, clock_timestamp()
+          current_setting('transaction_isolation') <> 'read committed', pg_current_xact_id()::text, {Run}
         from (select) as one left join locked l on true
         """;
 
@@ -92,16 +99,14 @@ internal sealed class GuardSql(SqlTemplate sql)
     public const string Transaction = "select pg_current_xact_id_if_assigned()::text";
 
     /// <summary>
-    /// $1 transaction  $2 when it was asked for its id. What became of it: committed, aborted or in progress. The
-    /// server remembers as long as it keeps the commit log, for hundreds of millions of transactions; older is null. A
+    /// $1 transaction  $2 the run of the server that it was of. What became of it: committed, aborted or in progress.
+    /// The server remembers as long as it keeps the commit log, for hundreds of millions of transactions; older is null. A
     /// server that crashed forgets the ids of transactions of which it had written nothing down, and gives them to
-    /// others: after a start or a crash (which resets its statistics) since then, "committed" may be another's.
+    /// others: in another run, "committed" may be another's.
     /// </summary>
     public const string Outcome =
-        """
-        select case when s.status = 'committed'
-                      and greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time()) > $2 then null
-                    else s.status end
+        $"""
+        select case when s.status <> 'committed' or {Run} = $2 then s.status end
         from (select pg_xact_status($1::text::xid8) as status) as s
         """;
 }

@@ -60,7 +60,7 @@ internal sealed class LostCommit(
     private async Task<string?> AskAsync(TimeSpan left)
     {
         TimeSpan limit = left < LongestAnswer ? left : LongestAnswer;
-        Statement<string?> ask = new(GuardSql.Outcome, [guarded.Transaction, guarded.At], limit,
+        Statement<string?> ask = new(GuardSql.Outcome, [guarded.Transaction, guarded.Run], limit,
             static row => row.IsDBNull(0) ? null : row.GetString(0));
         try
         {
