@@ -100,9 +100,9 @@ internal sealed class GuardSql(SqlTemplate sql)
 
     /// <summary>
     /// $1 transaction  $2 the run of the server that it was of. What became of it: committed, aborted or in progress.
-    /// The server remembers as long as it keeps the commit log, for hundreds of millions of transactions; older is null.
-    /// A server that crashed forgets the ids of transactions of which it had written nothing down, and gives them to
-    /// others: in another run, "committed" may be another's.
+    /// The server remembers as long as it keeps the commit log, for hundreds of millions of transactions; older is
+    /// null. A server that crashed forgets the ids of transactions of which it had written nothing down, and gives them
+    /// to others: in another run, "committed" may be another's.
     /// </summary>
     public const string Outcome =
         $"""
