@@ -158,6 +158,10 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         (await Statements.QueryAsync(new Statement<bool>(sql.Fence.Finish, [deadHolder, fencer], timeLimit,
             static _ => true)).ConfigureAwait(false)).Count > 0;
 
+    ValueTask<IReleaseListener> INodeLockRepository.ListenAsync(
+        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken) =>
+        throw new NotSupportedException();
+
     IConductorStore INodeLockRepository.Connect(TimeSpan timeLimit)
     {
         using ContextLease lease = contexts.Lease();

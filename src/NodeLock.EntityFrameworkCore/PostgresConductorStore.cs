@@ -82,6 +82,10 @@ internal sealed class PostgresConductorStore : IConductorStore
 
     public int Forget(TimeSpan endedFor) => Change(sql.Conductors.Forget, model.Kind, endedFor);
 
+    public void TellNothing()
+    {
+    }
+
     public bool Leave(string holder) => Query(sql.Conductors.Leave, static _ => true, holder).Count > 0;
 
     public void Dispose() => connection.Dispose();

@@ -63,6 +63,10 @@ public interface IConductorStore : IDisposable
     /// <summary>Removes the entries of conductors whose lease ended this long ago and that no node names.</summary>
     int Forget(TimeSpan endedFor);
 
+    /// <summary>Tells everybody who listens nothing, by which they know that they hear: a connection may look open and
+    /// be deaf.</summary>
+    void TellNothing();
+
     /// <summary>Marks a conductor as gone in good order; false when it still holds something, or has claimed a dead one
     /// that is not fenced yet.</summary>
     bool Leave(string holder);

@@ -49,7 +49,8 @@ public interface INodeLockRepository
 
     /// <summary>
     /// Gives back exactly the reservation or shared entry with this holder and token; where the node no longer has it,
-    /// nothing happens and that is no error.
+    /// nothing happens and that is no error. Those who listen are told if somebody waits, as by whatever else frees a
+    /// node. Unlike all else it may be forgotten by a store that crashes: the conductor finds what came back.
     /// </summary>
     ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit);
 
@@ -97,9 +98,28 @@ public interface INodeLockRepository
     /// <returns>Whether it did.</returns>
     ValueTask<bool> FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit);
 
+    /// <summary>Opens what hears of nodes that became free while somebody waited. Whatever is not heard costs its
+    /// waiters time and nothing else.</summary>
+    /// <param name="connectionString">Another way to the same store, for this alone; null for the usual one. A store
+    /// that has no such ways passes it over.</param>
+    /// <param name="timeLimit">How long it may take to open it.</param>
+    /// <param name="cancellationToken">Ends the opening.</param>
+    ValueTask<IReleaseListener> ListenAsync(
+        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken);
+
     /// <summary>Opens a conductor's own connection to the store.</summary>
     /// <param name="timeLimit">How long each statement on it may take until it counts as unanswered.</param>
     IConductorStore Connect(TimeSpan timeLimit);
+}
+
+/// <summary>Hears of nodes that became free while somebody waited for them. Used by one caller at a time.</summary>
+[Experimental(INodeLockRepository.DiagnosticId)]
+public interface IReleaseListener : IAsyncDisposable
+{
+    /// <summary>Waits for the next that is told. Throws when nothing more can be heard.</summary>
+    /// <param name="cancellationToken">Ends the wait. After that it is of no more use.</param>
+    /// <returns>The node; null for the proof that <see cref="IConductorStore.TellNothing"/> gives.</returns>
+    ValueTask<NodeId?> HearAsync(CancellationToken cancellationToken);
 }
 
 /// <summary>What a conductor's heartbeats run on.</summary>

@@ -118,6 +118,11 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
         }
     }
 
+    public void TellNothing()
+    {
+        lock (repository.Sync) repository.Tell_NeedsLock(null);
+    }
+
     public bool Leave(string holder)
     {
         lock (repository.Sync)

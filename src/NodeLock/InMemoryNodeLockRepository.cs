@@ -26,6 +26,8 @@ public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null
 
     internal Dictionary<string, InMemoryConductor> Conductors { get; } = [];
 
+    internal HashSet<InMemoryReleaseListener> Listeners { get; } = [];
+
     internal DateTimeOffset Now => clock.GetUtcNow();
 
     string INodeLockRepository.Kind => "memory";
@@ -120,10 +122,27 @@ public sealed class InMemoryNodeLockRepository(TimeProvider? timeProvider = null
         }
     }
 
+    ValueTask<IReleaseListener> INodeLockRepository.ListenAsync(
+        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken)
+    {
+        lock (Sync)
+        {
+            InMemoryReleaseListener listener = new(this);
+            Listeners.Add(listener);
+            return new(listener);
+        }
+    }
+
     IConductorStore INodeLockRepository.Connect(TimeSpan timeLimit) => new InMemoryConductorStore(this);
 
     internal bool Release_NeedsLock(string holder, HeldNode held) =>
         Rows.GetValueOrDefault(held.NodeId)?.Release(holder, held) == true;
+
+    /// <summary>Tells all who listen that a node is free, or nothing.</summary>
+    internal void Tell_NeedsLock(NodeId? nodeId)
+    {
+        foreach (InMemoryReleaseListener listener in Listeners) listener.Tell(nodeId);
+    }
 
     internal long DrawToken_NeedsLock() => ++lastToken;
 

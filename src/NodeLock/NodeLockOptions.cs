@@ -74,6 +74,19 @@ public sealed class NodeLockOptions
     [Range(typeof(TimeSpan), "00:00:00.001", "365.00:00:00")]
     public TimeSpan LongWaitThreshold { get; set; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>Whether a waiter is woken when another conductor gives its node back. Otherwise, and wherever it cannot
+    /// be told, it finds out at its next attempt.</summary>
+    /// <value>The default is true; it takes one connection, which is open as long as the conductor runs.</value>
+    public bool ListenForReleases { get; set; } = true;
+
+    /// <summary>The connection string for that connection alone. Of use where the usual one leads through a pooler that
+    /// does not pass notifications on, such as PgBouncer in transaction mode.</summary>
+    /// <value>The default is null: the usual one.</value>
+    public string? ListenConnectionString { get; set; }
+
+    /// <summary>Whether requests that arrive while others are under way go together in one statement.</summary>
+    internal bool GroupsStatements { get; set; } = true;
+
     internal NodeLockOptions Copy() => (NodeLockOptions)MemberwiseClone();
 
     /// <summary>These settings with what may be edited while they are in use; the others hold until restart.</summary>

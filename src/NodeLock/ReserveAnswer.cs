@@ -38,8 +38,9 @@ public readonly record struct ReserveRequest(
     ReserveAction Action, NodeId NodeId, string Holder, long KnownToken, string Purpose)
 {
     /// <summary>
-    /// How long until it is asked again, if it is refused; zero when it will not be. To reserve or to upgrade, a wish
-    /// is then left that stands for twice as long, so that new sharers hold back.
+    /// How long until it is asked again, if it is refused; zero when it will not be. A wish is then left that stands
+    /// for twice as long, so that those who listen are told when the node is given back. To reserve or to upgrade it is
+    /// a writer's, and new sharers hold back.
     /// </summary>
     public TimeSpan NextAttempt { get; init; }
 
@@ -63,6 +64,10 @@ public abstract record ReserveAnswer
     /// none.</param>
     public sealed record Granted(long FencingToken, DateTimeOffset ReservedAt, string? TakenOverFrom) : ReserveAnswer
     {
+        /// <summary>Of an exclusive grant, how long the wish still stands that somebody left who was refused, who may be
+        /// this conductor itself; zero when none does.</summary>
+        public TimeSpan Wanted { get; init; }
+
         /// <summary>How long the wish of a writer still stands; zero when none does.</summary>
         public TimeSpan WriterWaits { get; init; }
     }

@@ -143,6 +143,10 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
     public ValueTask<bool> FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
         store.FinishFenceAsync(deadHolder, fencer, timeLimit);
 
+    public ValueTask<IReleaseListener> ListenAsync(
+        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken) =>
+        store.ListenAsync(connectionString, timeLimit, cancellationToken);
+
     public IConductorStore Connect(TimeSpan timeLimit)
     {
         BeforeStatement?.Invoke(nameof(Connect));
@@ -183,6 +187,8 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
             Before(nameof(Bury)).Bury(stranger, requiresFence);
 
         public int Forget(TimeSpan endedFor) => Before(nameof(Forget)).Forget(endedFor);
+
+        public void TellNothing() => Before(nameof(TellNothing)).TellNothing();
 
         public bool Leave(string holder) => Before(nameof(Leave)).Leave(holder);
 

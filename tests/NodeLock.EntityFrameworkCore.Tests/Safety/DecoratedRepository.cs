@@ -50,5 +50,9 @@ internal abstract class DecoratedRepository(INodeLockRepository inner) : INodeLo
     public ValueTask<bool> FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
         inner.FinishFenceAsync(deadHolder, fencer, timeLimit);
 
+    public ValueTask<IReleaseListener> ListenAsync(
+        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken) =>
+        inner.ListenAsync(connectionString, timeLimit, cancellationToken);
+
     public IConductorStore Connect(TimeSpan timeLimit) => inner.Connect(timeLimit);
 }

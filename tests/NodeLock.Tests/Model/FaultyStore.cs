@@ -50,5 +50,9 @@ internal abstract class FaultyStore(INodeLockRepository store) : INodeLockReposi
     public ValueTask<bool> FinishFenceAsync(string deadHolder, string fencer, TimeSpan timeLimit) =>
         store.FinishFenceAsync(deadHolder, fencer, timeLimit);
 
+    public ValueTask<IReleaseListener> ListenAsync(
+        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken) =>
+        store.ListenAsync(connectionString, timeLimit, cancellationToken);
+
     public IConductorStore Connect(TimeSpan timeLimit) => store.Connect(timeLimit);
 }
