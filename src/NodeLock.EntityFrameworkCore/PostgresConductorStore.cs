@@ -62,6 +62,8 @@ internal sealed class PostgresConductorStore : IConductorStore
     public IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held) =>
         Query(sql.Many.FindLost, ReadHeld, ManySql.Named(model.Key, holder, held));
 
+    public IReadOnlyList<HeldNode> Restore(string holder, IReadOnlyList<HandedOverNode> handedOver) => [];
+
     public IReadOnlyList<HeldNode> FindReservedBy(string holder) => Query(sql.Many.FindReservedBy, ReadHeld, holder);
 
     public int Release(string holder, IReadOnlyList<HeldNode> held) =>

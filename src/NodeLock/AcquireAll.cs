@@ -22,6 +22,7 @@ internal sealed class AcquireAll(Scopes scopes, Conductor conductor, Releases re
 
     public override async ValueTask<TaskScopes?> TryAsync(TimeSpan nextTry, CancellationToken cancellationToken)
     {
+        gates.Unwatch(wakeUp, nodes); // or its own leave would wake it
         gates.Watch(wakeUp); // before the look at the conductor, which wakes those who watch when it stops
         conductor.ThrowIfStopping();
         if (gates.TryEnterAll(nodes, purpose, wakeUp, out NodeObstacle? obstacle) is not { } places)
@@ -40,6 +41,7 @@ internal sealed class AcquireAll(Scopes scopes, Conductor conductor, Releases re
         for (int i = 0; i < places.Length; i++) Note(places[i], answers[i]);
         current = null;
         await batch.GiveUpAsync(places).ConfigureAwait(false);
+        gates.Watch(wakeUp, inTheWay.NodeId);
         return null;
     }
 
@@ -80,7 +82,8 @@ internal sealed class AcquireAll(Scopes scopes, Conductor conductor, Releases re
         {
             Grant grant = new(answers[i].FencingToken, ReservationMode.Exclusive, purpose, answers[i].ReservedAt);
             holdings[i] = new Holding(places[i], registration, grant, conductor.Clock.Now);
-            places[i].TryHold(holdings[i], ReserveAction.Reserve); // nobody else ends a place that is first in line
+            // Nobody else ends a place that is first in line.
+            places[i].TryHold(holdings[i], ReserveAction.Reserve, answers[i]);
         }
 
         if (holdings.FirstOrDefault(h => !registration.TryHold(h)) is not { } lost)

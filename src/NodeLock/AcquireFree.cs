@@ -124,7 +124,7 @@ internal sealed class AcquireFree(Scopes scopes, Conductor conductor, Releases r
     {
         Grant grant = new(granted.FencingToken, ReservationMode.Exclusive, purpose, granted.ReservedAt);
         Holding holding = new(place, registration, grant, conductor.Clock.Now);
-        if (place.TryHold(holding, ReserveAction.Reserve) && registration.TryHold(holding))
+        if (place.TryHold(holding, ReserveAction.Reserve, granted) && registration.TryHold(holding))
         {
             held.Add(place.NodeId, scopes.Granted(holding, granted.TakenOverFrom));
             return;

@@ -102,7 +102,7 @@ internal sealed class AcquireRetry<T>(Attempt<T> attempt, LockRetry retry, NodeL
         // Ticks that went by unused (a slow store, a machine asleep) are not made up for by a burst of tries.
         long due = (long)(Elapsed / retry.Interval) + 1;
         Attempts = (int)Math.Clamp(due, Attempts + 1L, retry.MaxAttempts);
-        attempt.Tick(retry.Interval);
+        attempt.Tick();
     }
 
     private void ReportLongWait()

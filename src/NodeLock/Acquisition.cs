@@ -4,7 +4,8 @@ namespace NodeLock;
 
 /// <summary>One acquire: its place in the line, and what it asks of the store when that is first.</summary>
 internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases releases, Gates gates,
-    INodeLockRepository repository, NodeLockOptions options, Place place, TimeProvider timeProvider, ILogger log)
+    INodeLockRepository repository, GroupedStore store, NodeLockOptions options, Place place,
+    TimeProvider timeProvider, ILogger log)
     : Attempt<TaskScope>
 {
     // A reply that was lost needs one repetition, a conductor that was declared dead another; more would be a fault.
@@ -23,6 +24,7 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
 
     public override async ValueTask<TaskScope?> TryAsync(TimeSpan nextTry, CancellationToken cancellationToken)
     {
+        place.Attempts(nextTry);
         for (int round = 1; ; round++)
         {
             conductor.ThrowIfStopping();
@@ -47,6 +49,10 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
                 // are told by the heartbeat, or end their use.
                 case ReserveAnswer.NotHeld or ReserveAnswer.Unnamed when request.Action == ReserveAction.Join:
                     return Locked(place.Obstacle);
+                // Not where its predecessor left it: broken, or a crash of the store forgot the last hand-overs.
+                case ReserveAnswer.NotHeld when request.Action == ReserveAction.HandOver && round < MostRounds:
+                    place.ForgetSpares();
+                    break;
                 // An earlier reserve of this conductor was carried out, but its reply was lost: name it and ask again.
                 case ReserveAnswer.Unnamed unnamed when round < MostRounds:
                     place.Keep(new Claim(registration, unnamed.FencingToken, unnamed.Mode));
@@ -65,12 +71,13 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
     public override ValueTask<bool> WaitAsync(TimeSpan time, CancellationToken cancellationToken) =>
         place.WaitAsync(time, cancellationToken);
 
-    public override void Tick(TimeSpan interval) => place.PromptFirst(interval);
+    public override void Tick() => place.PromptFirst();
 
     /// <summary>Ends an acquire that got no scope: whatever it may still be given goes to the next in line or back to
     /// the store, and is never leaked.</summary>
     public override async Task GiveUpAsync()
     {
+        if (asked == ReserveAction.HandOver) place.ForgetSpares(); // whether one is in the row is not certain
         try
         {
             if (statement.Abandoned is { } abandoned
@@ -91,8 +98,8 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
         CancellationToken cancellationToken)
     {
         (asker, asked) = (registration, request.Action);
-        return statement.AnswerAsync(repository.ReserveAsync(request, options.HeartbeatInterval),
-            $"node {place.NodeId} is reserved for \"{place.Purpose}\". If it is, it will be released.",
+        return statement.AnswerAsync(store.ReserveAsync(request), static place =>
+            $"node {place.NodeId} is reserved for \"{place.Purpose}\". If it is, it will be released.", place,
             cancellationToken);
     }
 
@@ -103,10 +110,11 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
     private TaskScope? Believe(ReserveAnswer.Granted granted, Registration registration)
     {
         Grant grant = new(granted.FencingToken, place.Mode, place.Purpose, granted.ReservedAt);
+        if (asked == ReserveAction.HandOver) grant = grant with { DrawnWith = place.DrawnWith };
         Holding holding = new(place, registration, grant, conductor.Clock.Now);
         // First, since whoever gets past the line wakes the next, who must find the others held back already.
         if (place.Mode == ReservationMode.Shared) gates.HoldSharersBack(place.NodeId, granted.WriterWaits);
-        if (!place.TryHold(holding, asked)) return Locked(place.Obstacle);
+        if (!place.TryHold(holding, asked, granted)) return Locked(place.Obstacle);
         if (registration.TryHold(holding)) return scopes.Granted(holding, granted.TakenOverFrom);
 
         place.EndUse();

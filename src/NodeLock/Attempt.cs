@@ -25,7 +25,7 @@ internal abstract class Attempt<T> where T : class
     public abstract ValueTask<bool> WaitAsync(TimeSpan time, CancellationToken cancellationToken);
 
     /// <summary>Called at each tick.</summary>
-    public virtual void Tick(TimeSpan interval)
+    public virtual void Tick()
     {
     }
 

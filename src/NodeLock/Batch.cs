@@ -64,8 +64,9 @@ internal sealed class Batch(IReadOnlyList<Place> places, Conductor conductor, Re
             : throw new InvalidOperationException($"Node {p.NodeId} was asked for out of turn."))];
         return statement.AnswerAsync(
             repository.ReserveManyAsync(requests, atomicity, options.HeartbeatInterval),
-            $"{places.Count} nodes are reserved for \"{places[0].Purpose}\". If they are, they will be released.",
-            cancellationToken);
+            static places => $"{places.Count} nodes are reserved for \"{places[0].Purpose}\". If they are, they will "
+                + "be released.",
+            places, cancellationToken);
     }
 
     private void KeepGranted(IReadOnlyList<ReserveAnswer> answers, Registration registration)

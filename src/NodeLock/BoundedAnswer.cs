@@ -10,7 +10,12 @@ internal sealed class BoundedAnswer<T>(INodeLockRepository repository, TimeSpan 
     /// <summary>The one whose answer nobody waited for; its owner must see what comes of it.</summary>
     public Task<T>? Abandoned { get; private set; }
 
-    public async ValueTask<T> AnswerAsync(ValueTask<T> answer, string question, CancellationToken cancellationToken)
+    /// <param name="answer">What is waited for.</param>
+    /// <param name="question">What is unknown without it, to be said to the caller.</param>
+    /// <param name="asked">What the question is about.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public async ValueTask<T> AnswerAsync<TAsked>(ValueTask<T> answer, Func<TAsked, string> question, TAsked asked,
+        CancellationToken cancellationToken)
     {
         if (answer.IsCompleted) return await answer.ConfigureAwait(false);
 
@@ -21,6 +26,6 @@ internal sealed class BoundedAnswer<T>(INodeLockRepository repository, TimeSpan 
 
         Abandoned = statement;
         cancellationToken.ThrowIfCancellationRequested();
-        throw new TimeoutException($"{repository.Location} did not answer within {limit} whether {question}");
+        throw new TimeoutException($"{repository.Location} did not answer within {limit} whether {question(asked)}");
     }
 }

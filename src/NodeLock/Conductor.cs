@@ -24,6 +24,7 @@ internal sealed class Conductor
     private readonly Telemetry telemetry;
     private readonly TimeProvider timeProvider;
     private readonly ILogger log;
+    private readonly Listening listening;
     private readonly Pacemaker heart;
     private readonly Pacemaker watch;
     private readonly TaskCompletionSource drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -48,7 +49,8 @@ internal sealed class Conductor
         stopped = new Lazy<Task>(StopOnceAsync);
         Fencing? fencing = fence is null ? null
             : new Fencing(repository, fence, options, background, timeProvider, log);
-        Heartbeat heartbeat = new(this, repository, fencing, options, gates, log);
+        listening = new Listening(repository, options, gates, timeProvider, log);
+        Heartbeat heartbeat = new(this, repository, fencing, listening, options, gates, log);
         // Two threads: the second one makes no calls to the store, so that scopes hear of the loss in time while a
         // renewal hangs.
         heart = Pacemaker.Create("NodeLock heartbeat", heartbeat.Beat, heartbeat.BeatLast, repository.Pace,
@@ -71,7 +73,9 @@ internal sealed class Conductor
     public bool Start()
     {
         watch.Start();
-        return heart.Start();
+        if (!heart.Start()) return false;
+        listening.Start();
+        return true;
     }
 
     public void ThrowIfStopping()
@@ -210,6 +214,8 @@ internal sealed class Conductor
     {
         BeginStop();
         await background.FinishAsync(options.ReleaseTimeout, timeProvider)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await listening.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await heart.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

@@ -60,9 +60,9 @@ internal sealed class Downgrade(Scopes scopes, INodeLockRepository repository, N
         try
         {
             return await statement.AnswerAsync(repository.ReserveAsync(request, options.HeartbeatInterval),
-                $"the reservation of node {place.NodeId} is shared now. The scope counts as shared; "
-                + "downgrade it again.",
-                CancellationToken.None).ConfigureAwait(false);
+                static node => $"the reservation of node {node} is shared now. The scope counts as shared; "
+                    + "downgrade it again.",
+                place.NodeId, CancellationToken.None).ConfigureAwait(false);
         }
         finally
         {

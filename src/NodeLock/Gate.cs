@@ -15,8 +15,13 @@ namespace NodeLock;
 /// </remarks>
 internal sealed class Gate(Gates gates, NodeId nodeId)
 {
+    /// <summary>So many may have the node in a row while another conductor wants it.</summary>
+    public const int MostTurns = 16;
+
     private readonly LinkedList<Place> line = [];
     private readonly LinkedList<Place> inside = [];
+    private long? askedAt; // when the first in line last did; null when its answer is out of date
+    private ReservationMode askedFor;
 
     public Gates Gates => gates;
     public NodeId NodeId => nodeId;
@@ -27,10 +32,9 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
 
     public int CountInside_NeedsLock => inside.Count;
 
-    public bool IsEmpty_NeedsLock => line.Count == 0 && inside.Count == 0;
+    public int CountBehind_NeedsLock => Math.Max(0, line.Count - 1);
 
-    /// <summary>When the first in line last asked.</summary>
-    public long? AskedAt_NeedsLock { get; set; }
+    public bool IsEmpty_NeedsLock => line.Count == 0 && inside.Count == 0;
 
     /// <summary>What the first in line met when it last asked.</summary>
     public Obstacle? Met_NeedsLock { get; set; }
@@ -41,8 +45,11 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     /// <summary>Who inside changes its mode, or is giving the node back: nobody joins meanwhile.</summary>
     public Place? Changing_NeedsLock { get; set; }
 
-    /// <summary>Those who wait outside of the line for this gate to be free altogether.</summary>
-    public HashSet<WakeUp> Watchers_NeedsLock { get; } = [];
+    /// <summary>How many of this process in a row have had the node.</summary>
+    public int Turns_NeedsLock { get; private set; }
+
+    /// <summary>Whether somebody else wanted the node when it was last granted.</summary>
+    public bool IsWanted_NeedsLock { get; private set; }
 
     public bool IsShared_NeedsLock => inside.Count > 0 && Changing_NeedsLock is null
         && Claim_NeedsLock is { Mode: ReservationMode.Shared };
@@ -56,7 +63,49 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
 
     public bool MayAsk_NeedsLock(Place place) => First_NeedsLock == place
         && (inside.Count == 0 || (place.Mode == ReservationMode.Shared && IsShared_NeedsLock))
-        && !IsHeldBack_NeedsLock(place);
+        && !IsHeldBack_NeedsLock(place) && !IsAnswered_NeedsLock(place);
+
+    /// <summary>Notes a grant, and whether somebody else wants the node.</summary>
+    public void Granted_NeedsLock(bool isHandOver, bool isWanted)
+    {
+        Turns_NeedsLock = isHandOver ? Turns_NeedsLock + 1 : 1;
+        IsWanted_NeedsLock = isWanted;
+    }
+
+    /// <summary>
+    /// The last one inside leaves. Where another conductor wants the node, it is to have a fair chance: this process,
+    /// which knows first that the node is free, would always be quicker. So after enough turns those in line give way,
+    /// and so does whoever comes when there are none.
+    /// </summary>
+    public void GiveWayIfWanted_NeedsLock(Place leaving)
+    {
+        if (leaving.IsInside && inside.Count == 1 && IsWanted_NeedsLock && Claim_NeedsLock is { Mode: ReservationMode.Exclusive }
+            && (line.Count == 0 || Turns_NeedsLock >= MostTurns))
+            gates.GiveWay_NeedsLock(nodeId);
+    }
+
+    public void Asked_NeedsLock(ReservationMode mode)
+    {
+        askedAt = gates.TimeProvider.GetTimestamp();
+        askedFor = mode;
+    }
+
+    /// <summary>Wakes the first in line, if it asks more rarely than this one would and is due by that.</summary>
+    public void Prompt_NeedsLock(Place prompter)
+    {
+        if (First_NeedsLock is not { } first || first.Interval <= prompter.Interval || inside.Count > 0
+            || askedAt is not { } asked || gates.TimeProvider.GetElapsedTime(asked) < prompter.Interval) return;
+        askedAt = null;
+        first.Wake_NeedsLock();
+    }
+
+    /// <summary>The store may answer otherwise than it did.</summary>
+    public void Freed_NeedsLock()
+    {
+        askedAt = null;
+        if (inside.Count == 0) First_NeedsLock?.Wake_NeedsLock();
+        Changing_NeedsLock?.Wake_NeedsLock();
+    }
 
     /// <summary>Whoever is not the last to leave, or has somebody behind who may name the claim, leaves it
     /// here.</summary>
@@ -74,6 +123,7 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
         if (other is not null && other == except) other = other.Entry.Next?.Value;
         return other?.Holding?.AsObstacle() ?? Met_NeedsLock
             ?? (gates.AreSharersHeldBack_NeedsLock(nodeId) ? Obstacle.WriterWaits
+                : gates.GivesWay_NeedsLock(nodeId) ? Obstacle.GivesWay
                 : Obstacle.AskedFor(First_NeedsLock?.Purpose ?? purpose));
     }
 
@@ -112,6 +162,14 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
         Changing_NeedsLock?.Wake_NeedsLock();
     }
 
+    // One who will not ask again does not give way: it would have asked for nothing.
     private bool IsHeldBack_NeedsLock(Place place) =>
-        place.Mode == ReservationMode.Shared && gates.AreSharersHeldBack_NeedsLock(nodeId);
+        (place.Mode == ReservationMode.Shared && gates.AreSharersHeldBack_NeedsLock(nodeId))
+        || (place.AsksAgain && gates.GivesWay_NeedsLock(nodeId));
+
+    /// <summary>Whether one who was before it in line has just had the answer that it would get: those whose time is up
+    /// together do not all ask.</summary>
+    private bool IsAnswered_NeedsLock(Place place) => inside.Count == 0 && Claim_NeedsLock is null
+        && Met_NeedsLock is not null && askedFor == place.Mode && askedAt is { } asked
+        && gates.TimeProvider.GetElapsedTime(asked) < place.Interval / 2;
 }

@@ -3,11 +3,13 @@ namespace NodeLock;
 /// <summary>The gates of one task manager: for each node in use, the line of those in this process who want
 /// it.</summary>
 /// <remarks>One lock guards them all; it is never held across a statement or a callback.</remarks>
-internal sealed class Gates(TimeProvider timeProvider)
+internal sealed class Gates(LiveOptions settings, TimeProvider timeProvider)
 {
     private readonly Dictionary<NodeId, Gate> gates = [];
-    private readonly Dictionary<NodeId, (long Since, TimeSpan For)> heldBack = [];
+    private readonly HoldBacks sharers = new(timeProvider);
+    private readonly HoldBacks giveWay = new(timeProvider);
     private readonly HashSet<WakeUp> watchers = [];
+    private readonly Dictionary<NodeId, HashSet<WakeUp>> watchersOfNode = [];
 
     public Lock Sync { get; } = new();
 
@@ -49,7 +51,7 @@ internal sealed class Gates(TimeProvider timeProvider)
             foreach (NodeId node in nodes)
             {
                 if (!gates.TryGetValue(node, out Gate? gate)) continue;
-                gate.Watchers_NeedsLock.Add(wakeUp);
+                Watch_NeedsLock(node, wakeUp);
                 obstacle = new NodeObstacle(node, gate.Obstacle_NeedsLock(purpose));
                 return null;
             }
@@ -75,16 +77,28 @@ internal sealed class Gates(TimeProvider timeProvider)
     public void HoldSharersBack(NodeId nodeId, TimeSpan time)
     {
         if (time <= TimeSpan.Zero) return;
-        lock (Sync)
-        {
-            foreach (NodeId over in heldBack.Where(h => IsOver(h.Value)).Select(h => h.Key).ToArray())
-                heldBack.Remove(over);
-            heldBack[nodeId] = (timeProvider.GetTimestamp(), time);
-        }
+        lock (Sync) sharers.Add(nodeId, time);
     }
 
-    public bool AreSharersHeldBack_NeedsLock(NodeId nodeId) =>
-        heldBack.TryGetValue(nodeId, out (long, TimeSpan) held) && !IsOver(held);
+    public bool AreSharersHeldBack_NeedsLock(NodeId nodeId) => sharers.Contain(nodeId);
+
+    /// <summary>Lets those here who can wait try for a node only when it has been given back once more, or one
+    /// interval from now: another conductor wants it, and this process had its turn.</summary>
+    public void GiveWay_NeedsLock(NodeId nodeId) => giveWay.Add(nodeId, settings.Current.NodeLockedRetryInterval);
+
+    public bool GivesWay_NeedsLock(NodeId nodeId) => giveWay.Contain(nodeId);
+
+    /// <summary>A node was given back, here or elsewhere, while somebody waited: whoever waits for it here may try at
+    /// once.</summary>
+    public void Freed(NodeId nodeId)
+    {
+        lock (Sync)
+        {
+            giveWay.End(nodeId);
+            WakeWatchers_NeedsLock(nodeId);
+            if (gates.TryGetValue(nodeId, out Gate? gate)) gate.Freed_NeedsLock();
+        }
+    }
 
     /// <summary>For one who waits for several nodes, and so in no line: it is woken with everybody else.</summary>
     public void Watch(WakeUp watcher)
@@ -92,14 +106,24 @@ internal sealed class Gates(TimeProvider timeProvider)
         lock (Sync) watchers.Add(watcher);
     }
 
-    /// <summary>The end of that, also at the gates that were in its way.</summary>
+    /// <summary>The same, and when this node, which is in its way, may be free.</summary>
+    public void Watch(WakeUp watcher, NodeId nodeId)
+    {
+        lock (Sync) Watch_NeedsLock(nodeId, watcher);
+    }
+
+    /// <summary>The end of that.</summary>
     public void Unwatch(WakeUp watcher, IReadOnlyList<NodeId> nodes)
     {
         lock (Sync)
         {
             watchers.Remove(watcher);
             foreach (NodeId node in nodes)
-                if (gates.TryGetValue(node, out Gate? gate)) gate.Watchers_NeedsLock.Remove(watcher);
+            {
+                if (watchersOfNode.TryGetValue(node, out HashSet<WakeUp>? watching) && watching.Remove(watcher)
+                    && watching.Count == 0)
+                    watchersOfNode.Remove(node);
+            }
         }
     }
 
@@ -126,10 +150,21 @@ internal sealed class Gates(TimeProvider timeProvider)
     public void Retire_NeedsLock(Gate gate)
     {
         gates.Remove(gate.NodeId);
-        foreach (WakeUp watcher in gate.Watchers_NeedsLock) watcher.Wake_NeedsLock();
+        WakeWatchers_NeedsLock(gate.NodeId);
     }
 
-    private bool IsOver((long Since, TimeSpan For) held) => timeProvider.GetElapsedTime(held.Since) >= held.For;
+    private void Watch_NeedsLock(NodeId nodeId, WakeUp watcher)
+    {
+        if (!watchersOfNode.TryGetValue(nodeId, out HashSet<WakeUp>? watching))
+            watchersOfNode.Add(nodeId, watching = []);
+        watching.Add(watcher);
+    }
+
+    private void WakeWatchers_NeedsLock(NodeId nodeId)
+    {
+        if (!watchersOfNode.Remove(nodeId, out HashSet<WakeUp>? watching)) return;
+        foreach (WakeUp watcher in watching) watcher.Wake_NeedsLock();
+    }
 
     private Gate GateOf_NeedsLock(NodeId nodeId)
     {

@@ -7,7 +7,7 @@ namespace NodeLock;
 /// its own to the store, so that an exhausted connection pool cannot stop it.
 /// </summary>
 internal sealed class Heartbeat(Conductor conductor, INodeLockRepository repository, Fencing? fencing,
-    NodeLockOptions options, Gates gates, ILogger log)
+    Listening listening, NodeLockOptions options, Gates gates, ILogger log)
 {
     private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(1);
 
@@ -118,6 +118,7 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
             FindLost(registration, connection);
             if (conductor.Clock.Now < nextBeat) GiveBack(registration, connection, nextBeat);
             if (conductor.Clock.Now < nextBeat) housekeeping.Run(registration, connection, nextBeat);
+            if (conductor.Clock.Now < nextBeat && listening.IsSilent) connection.TellNothing();
             lookAfterFails = false;
         }
         catch (Exception e)
@@ -134,10 +135,22 @@ internal sealed class Heartbeat(Conductor conductor, INodeLockRepository reposit
             .Select(h => (Holding: h, h.Grant)).ToLookup(h => h.Holding.HeldNodeOf(h.Grant));
         if (held.Count == 0) return;
         IReadOnlyList<HeldNode> lost = connection.FindLost(registration.Holder, [.. held.Select(h => h.Key)]);
+        if (lost.Count > 0) lost = [.. lost.Except(Restore(lost, held, registration, connection))];
         // What was upgraded or downgraded since it was looked at is not what was not found.
         conductor.Lose(lost.SelectMany(node => held[node])
             .Where(h => !h.Holding.IsChanging && ReferenceEquals(h.Holding.Grant, h.Grant)).Select(h => h.Holding),
             Conductor.TakenAway);
+    }
+
+    /// <summary>What came to its scope by a hand-over may be forgotten by a store that crashed right after; the
+    /// reservation stands all the same.</summary>
+    private static IReadOnlyList<HeldNode> Restore(IReadOnlyList<HeldNode> lost,
+        ILookup<HeldNode, (Holding Holding, Grant Grant)> held, Registration registration, IConductorStore connection)
+    {
+        HandedOverNode[] handedOver = [.. lost.SelectMany(node => held[node])
+            .Where(h => h.Grant.DrawnWith < h.Grant.FencingToken)
+            .Select(h => new HandedOverNode(h.Holding.HeldNodeOf(h.Grant), h.Grant.DrawnWith, h.Grant.Purpose))];
+        return handedOver.Length == 0 ? [] : connection.Restore(registration.Holder, handedOver);
     }
 
     /// <summary>

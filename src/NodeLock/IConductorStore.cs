@@ -26,6 +26,14 @@ public interface IConductorStore : IDisposable
     /// </summary>
     IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held);
 
+    /// <summary>
+    /// Gives back to their scopes what a crash of the store has forgotten: hand-overs, which are not durable, of
+    /// reservations that are. A row that still carries this holder and a token from the one with which the scope's own
+    /// was drawn up to that, has had nobody else since; it gets the scope's token.
+    /// </summary>
+    /// <returns>Those that it did this for.</returns>
+    IReadOnlyList<HeldNode> Restore(string holder, IReadOnlyList<HandedOverNode> handedOver);
+
     /// <summary>Every node whose row carries this conductor's name, exclusive or shared.</summary>
     IReadOnlyList<HeldNode> FindReservedBy(string holder);
 
@@ -71,6 +79,13 @@ public interface IConductorStore : IDisposable
     /// that is not fenced yet.</summary>
     bool Leave(string holder);
 }
+
+/// <summary>A node that came to a scope by a hand-over.</summary>
+/// <param name="Held">The node and the scope's token.</param>
+/// <param name="DrawnWith">The token of the durable reservation with which the scope's was drawn.</param>
+/// <param name="Purpose">The scope's purpose.</param>
+[Experimental(INodeLockRepository.DiagnosticId)]
+public readonly record struct HandedOverNode(HeldNode Held, long DrawnWith, string Purpose);
 
 /// <summary>What a conductor enters about itself when it starts.</summary>
 /// <param name="Holder">Its identity, drawn for this start.</param>

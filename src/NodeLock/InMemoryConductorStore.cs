@@ -30,6 +30,13 @@ internal sealed class InMemoryConductorStore(InMemoryNodeLockRepository reposito
         lock (repository.Sync) return [.. held.Where(h => !IsKept_NeedsLock(holder, h))];
     }
 
+    public IReadOnlyList<HeldNode> Restore(string holder, IReadOnlyList<HandedOverNode> handedOver)
+    {
+        lock (repository.Sync)
+            return [.. handedOver.Select(h => h.Held).Where((held, i) =>
+                repository.Rows.GetValueOrDefault(held.NodeId)?.Restore(holder, handedOver[i]) == true)];
+    }
+
     public IReadOnlyList<HeldNode> FindReservedBy(string holder)
     {
         lock (repository.Sync) return [.. repository.Rows.Values.SelectMany(r => r.HeldBy(holder))];

@@ -34,6 +34,7 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
             ReserveAction.Join => Join(request),
             ReserveAction.Upgrade => Upgrade(request),
             ReserveAction.Downgrade => GrantShared(request),
+            ReserveAction.HandOver => HandOver(request),
             _ => throw new ArgumentOutOfRangeException(nameof(request), request.Action, "Not an action."),
         };
     }
@@ -86,6 +87,13 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
     }
 
     public bool Break(string sharer) => shared.RemoveAll(e => e.Holder == sharer) > 0;
+
+    public bool Restore(string who, HandedOverNode handedOver)
+    {
+        if (!IsHeldBy(who) || token < handedOver.DrawnWith || token >= handedOver.Held.FencingToken) return false;
+        (token, purpose) = (handedOver.Held.FencingToken, handedOver.Purpose);
+        return true;
+    }
 
     public Reservation? Revoke(string deadHolder)
     {
@@ -151,7 +159,17 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
         shared.Clear();
         (holder, token, purpose, reservedAt, writerUntil) =
             (request.Holder, store.DrawToken_NeedsLock(), request.Purpose, store.Now, null);
-        return new ReserveAnswer.Granted(token, reservedAt, takenOverFrom);
+        return new ReserveAnswer.Granted(token, reservedAt, takenOverFrom)
+        {
+            Spares = [.. Enumerable.Range(0, request.Spares).Select(_ => store.DrawToken_NeedsLock())],
+        };
+    }
+
+    private ReserveAnswer HandOver(ReserveRequest request)
+    {
+        if (!IsNamed(request) || request.NewToken <= token) return new ReserveAnswer.NotHeld();
+        (token, purpose, reservedAt) = (request.NewToken, request.Purpose, store.Now);
+        return new ReserveAnswer.Granted(token, reservedAt, TakenOverFrom: null);
     }
 
     private ReserveAnswer.Granted GrantShared(ReserveRequest request)

@@ -122,6 +122,13 @@ internal static partial class Log
         + "at {Location}; the next heartbeat repeats it.")]
     public static partial void LookAfterFailed(this ILogger log, Exception exception, string location);
 
+    [LoggerMessage(35, LogLevel.Warning, "Cannot hear from {Location} when a node becomes free; until that is mended, "
+        + "whoever waits finds out at the next attempt.")]
+    public static partial void NotListening(this ILogger log, Exception exception, string location);
+
+    [LoggerMessage(36, LogLevel.Information, "Hears from {Location} again when a node becomes free.")]
+    public static partial void ListensAgain(this ILogger log, string location);
+
     [LoggerMessage(40, LogLevel.Warning, "Declared {DeadHolder} dead: its lease is over and it did not renew "
         + "it.")]
     public static partial void DeclaredOtherDead(this ILogger log, string deadHolder);

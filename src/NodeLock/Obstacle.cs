@@ -18,6 +18,9 @@ internal sealed class Obstacle
 
     public static Obstacle WriterWaits { get; } = new("a writer of another conductor waits for it");
 
+    public static Obstacle GivesWay { get; } =
+        new("another conductor waits for it, and this process, which has just had it, lets it try first");
+
     /// <summary>The reservation, if that is what it was.</summary>
     public Reservation? Reservation { get; }
 

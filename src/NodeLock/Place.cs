@@ -4,6 +4,8 @@ namespace NodeLock;
 internal sealed class Place
 {
     private readonly Gate gate;
+    private const int MostSpares = 31; // the store writes its sequence down once in 32 tokens
+
     private readonly WakeUp wakeUp;
     private Claim? asked;
     private bool left;
@@ -24,6 +26,12 @@ internal sealed class Place
     public ReservationMode Mode { get; }
 
     public LinkedListNode<Place> Entry { get; }
+
+    /// <summary>From one attempt to the next; zero for one who has a single attempt.</summary>
+    public TimeSpan Interval { get; private set; }
+
+    /// <summary>Whether there will be an attempt after the present one.</summary>
+    public bool AsksAgain { get; private set; }
 
     /// <summary>Whether this is past the line: has the node, or is giving it back.</summary>
     public bool IsInside { get; private set; }
@@ -51,6 +59,17 @@ internal sealed class Place
         }
     }
 
+    /// <summary>Notes what an attempt begins with.</summary>
+    /// <param name="nextTry">How long until the next; zero when there will be none.</param>
+    public void Attempts(TimeSpan nextTry)
+    {
+        lock (Sync)
+        {
+            AsksAgain = nextTry > TimeSpan.Zero;
+            if (AsksAgain) Interval = nextTry;
+        }
+    }
+
     /// <summary>What is in the way of one who may not ask, as far as this process knows without asking.</summary>
     public Obstacle Obstacle
     {
@@ -74,23 +93,27 @@ internal sealed class Place
             if (!gate.MayAsk_NeedsLock(this) || (joins && claim is null)) return null;
             asked = claim;
 
-            gate.AskedAt_NeedsLock = gate.Gates.TimeProvider.GetTimestamp();
-            ReserveAction action = joins ? ReserveAction.Join
-                : Mode == ReservationMode.Shared ? ReserveAction.Share : ReserveAction.Reserve;
-            return new ReserveRequest(action, NodeId, registration.Holder, claim?.FencingToken ?? 0, Purpose);
+            gate.Asked_NeedsLock(Mode);
+            long known = claim?.FencingToken ?? 0;
+            if (Mode == ReservationMode.Shared)
+                return new ReserveRequest(joins ? ReserveAction.Join : ReserveAction.Share, NodeId, registration.Holder,
+                    known, Purpose);
+            return claim is { Spares.Length: > 0 }
+                ? new ReserveRequest(ReserveAction.HandOver, NodeId, registration.Holder, known, Purpose)
+                {
+                    NewToken = claim.Spares.Span[0],
+                }
+                : new ReserveRequest(ReserveAction.Reserve, NodeId, registration.Holder, known, Purpose)
+                {
+                    Spares = Math.Min(gate.CountBehind_NeedsLock, MostSpares),
+                };
         }
     }
 
     /// <summary>Wakes the first in line, if it asks more rarely than one behind it would.</summary>
-    public void PromptFirst(TimeSpan interval)
+    public void PromptFirst()
     {
-        lock (Sync)
-        {
-            if (gate.First_NeedsLock is { } first && first != this && gate.CountInside_NeedsLock == 0
-                && gate.AskedAt_NeedsLock is { } askedAt
-                && gate.Gates.TimeProvider.GetElapsedTime(askedAt) >= interval)
-                first.Wake_NeedsLock();
-        }
+        lock (Sync) gate.Prompt_NeedsLock(this);
     }
 
     /// <summary>Notes what was in the way, and that nothing here is this process's then.</summary>
@@ -101,6 +124,16 @@ internal sealed class Place
             gate.Met_NeedsLock = obstacle;
             if (isTaken && gate.CountInside_NeedsLock == 0) gate.Claim_NeedsLock = null;
         }
+    }
+
+    /// <summary>The token with which that of a hand-over was drawn.</summary>
+    public long DrawnWith => asked?.DrawnWith ?? 0;
+
+    /// <summary>Has the next one who asks draw a token of its own: whether a spare one is in the store is not certain.
+    /// </summary>
+    public void ForgetSpares()
+    {
+        lock (Sync) gate.Claim_NeedsLock = gate.Claim_NeedsLock?.WithoutSpares();
     }
 
     /// <summary>Notes a reservation of this process that no scope uses.</summary>
@@ -129,19 +162,18 @@ internal sealed class Place
     /// Goes past the line with what was granted. False for one who was to join others, when what they share is being
     /// given back or turned exclusive since it asked: the answer is out of date then.
     /// </summary>
-    public bool TryHold(Holding holding, ReserveAction action)
+    public bool TryHold(Holding holding, ReserveAction action, ReserveAnswer.Granted granted)
     {
         lock (Sync)
         {
-            Grant grant = holding.Grant;
             if (left || (action == ReserveAction.Join
                 && (gate.Changing_NeedsLock is not null || !ReferenceEquals(gate.Claim_NeedsLock, asked))))
                 return false;
 
             Holding = holding;
             IsInside = true;
-            if (action != ReserveAction.Join)
-                gate.Claim_NeedsLock = new Claim(holding.Registration, grant.FencingToken, grant.Mode);
+            if (action != ReserveAction.Join) gate.Claim_NeedsLock = ClaimOf_NeedsLock(holding, action, granted);
+            gate.Granted_NeedsLock(isHandOver: asked is not null, isWanted: granted.Wanted > TimeSpan.Zero);
             gate.Met_NeedsLock = null;
             gate.Enter_NeedsLock(this);
             return true;
@@ -192,6 +224,7 @@ internal sealed class Place
     {
         lock (Sync)
         {
+            if (!left) gate.GiveWayIfWanted_NeedsLock(this);
             unused = !left && gate.WouldLeaveUnused_NeedsLock(this) ? gate.Claim_NeedsLock : null;
             if (unused is null)
             {
@@ -206,12 +239,21 @@ internal sealed class Place
         }
     }
 
+    /// <summary>Where others want what a transaction of the caller gives back, those here let them try first.</summary>
+    public void GiveWayIfWanted()
+    {
+        lock (Sync)
+        {
+            if (!left) gate.GiveWayIfWanted_NeedsLock(this);
+        }
+    }
+
     /// <summary>Leaves; what was given back is not named again.</summary>
     public void LeaveReleased(Claim released)
     {
         lock (Sync)
         {
-            if (!left && gate.Claim_NeedsLock == released) gate.Claim_NeedsLock = null;
+            if (!left && released.IsSameAs(gate.Claim_NeedsLock)) gate.Claim_NeedsLock = null;
             Remove_NeedsLock();
         }
     }
@@ -229,6 +271,18 @@ internal sealed class Place
         left = true;
         Holding = null;
         gate.Remove_NeedsLock(this);
+    }
+
+    private Claim ClaimOf_NeedsLock(Holding holding, ReserveAction action, ReserveAnswer.Granted granted)
+    {
+        if (action == ReserveAction.HandOver) return asked!.HandedOver();
+        long token = holding.Grant.FencingToken;
+        return new Claim(holding.Registration, token, Mode)
+        {
+            // One that does not follow the token is of a sequence that was set back.
+            Spares = granted.Spares.Count == 0 ? default
+                : granted.Spares.Where(spare => spare > token).ToArray(),
+        };
     }
 
     public ValueTask<bool> WaitAsync(TimeSpan time, CancellationToken cancellation) =>

@@ -7,8 +7,8 @@ namespace NodeLock;
 /// to the store. Never by a caller's token, never longer for the caller than
 /// <see cref="NodeLockOptions.ReleaseTimeout"/>.
 /// </summary>
-internal sealed class Releases(INodeLockRepository repository, LiveOptions settings, BackgroundWork background,
-    TimeProvider timeProvider, ILogger log)
+internal sealed class Releases(INodeLockRepository repository, GroupedStore store, LiveOptions settings,
+    BackgroundWork background, TimeProvider timeProvider, ILogger log)
 {
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(400);
@@ -68,7 +68,7 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         {
             // The node of a dead conductor is the store's to give away.
             bool isDead = unused!.Registration.IsDeclaredDead;
-            if (!isDead && await TryReleaseAsync(place, unused, limit).ConfigureAwait(false))
+            if (!isDead && await TryReleaseAsync(place, unused).ConfigureAwait(false))
             {
                 place.LeaveReleased(unused);
                 return;
@@ -90,7 +90,7 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
     public async ValueTask GiveBackUnusedAsync(Place place)
     {
         if (place.TakeUnused() is not { } unused) return;
-        if (!await TryReleaseAsync(place, unused, settings.Current.ReleaseTimeout).ConfigureAwait(false))
+        if (!await TryReleaseAsync(place, unused).ConfigureAwait(false))
             place.Keep(unused);
     }
 
@@ -129,12 +129,11 @@ internal sealed class Releases(INodeLockRepository repository, LiveOptions setti
         }
     }
 
-    private async ValueTask<bool> TryReleaseAsync(Place place, Claim unused, TimeSpan limit)
+    private async ValueTask<bool> TryReleaseAsync(Place place, Claim unused)
     {
         try
         {
-            await repository.ReleaseAsync(unused.Registration.Holder, unused.HeldNode(place.NodeId), limit)
-                .ConfigureAwait(false);
+            await store.ReleaseAsync(unused.Registration.Holder, unused.HeldNode(place.NodeId)).ConfigureAwait(false);
             log.Released(place.NodeId, place.Purpose, unused.FencingToken);
             return true;
         }

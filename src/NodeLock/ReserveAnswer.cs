@@ -22,6 +22,14 @@ public enum ReserveAction
 
     /// <summary>To turn the exclusive reservation that the conductor names into a shared entry.</summary>
     Downgrade,
+
+    /// <summary>
+    /// To give the exclusive reservation that the conductor names another purpose and a token that was drawn for it
+    /// with an earlier one: the next of the same process has it from then on. It need not outlive a crash of the store;
+    /// see <see cref="IConductorStore.Restore"/>. What it names must stand, or it is answered with
+    /// <see cref="ReserveAnswer.NotHeld"/>.
+    /// </summary>
+    HandOver,
 }
 
 /// <summary>One request for a node, made in the name of a conductor.</summary>
@@ -44,6 +52,13 @@ public readonly record struct ReserveRequest(
     /// </summary>
     public TimeSpan NextAttempt { get; init; }
 
+    /// <summary>How many tokens more to draw, if it is granted, for hand-overs of what was reserved. To reserve
+    /// only.</summary>
+    public int Spares { get; init; }
+
+    /// <summary>To hand over: the token to go on with, one of those drawn before.</summary>
+    public long NewToken { get; init; }
+
     /// <summary>The wish that an earlier request of the same upgrade left; null when there was none.</summary>
     public DateTimeOffset? Wish { get; init; }
 }
@@ -64,12 +79,16 @@ public abstract record ReserveAnswer
     /// none.</param>
     public sealed record Granted(long FencingToken, DateTimeOffset ReservedAt, string? TakenOverFrom) : ReserveAnswer
     {
-        /// <summary>Of an exclusive grant, how long the wish still stands that somebody left who was refused, who may be
-        /// this conductor itself; zero when none does.</summary>
+        /// <summary>Of an exclusive grant, how long the wish still stands that somebody left who was refused, who may
+        /// be this conductor itself; zero when none does.</summary>
         public TimeSpan Wanted { get; init; }
 
         /// <summary>How long the wish of a writer still stands; zero when none does.</summary>
         public TimeSpan WriterWaits { get; init; }
+
+        /// <summary>Tokens that were drawn with this one for hand-overs of the node, each greater than the one before;
+        /// no more than were asked for.</summary>
+        public IReadOnlyList<long> Spares { get; init; } = [];
     }
 
     /// <summary>

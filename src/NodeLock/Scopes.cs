@@ -152,6 +152,7 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
     {
         EndUse(holding);
         holding.Place.EndUse();
+        holding.Place.GiveWayIfWanted();
         holding.Place.LeaveReleased(new Claim(holding.Registration, holding.FencingToken, holding.Mode));
         log.Released(holding.NodeId, holding.Purpose, holding.FencingToken);
         conductor.UseEnded();

@@ -103,7 +103,8 @@ public sealed partial class TaskManager
         try
         {
             return await statement.AnswerAsync(new ValueTask<bool>(breaks),
-                $"the reservation of node {node} is broken.", cancellationToken).ConfigureAwait(false);
+                static node => $"the reservation of node {node} is broken.", node, cancellationToken)
+                .ConfigureAwait(false);
         }
         finally
         {

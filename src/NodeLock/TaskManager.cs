@@ -21,6 +21,7 @@ public sealed partial class TaskManager : IAsyncDisposable, IDisposable
     private readonly ILogger log;
     private readonly BackgroundWork background;
     private readonly Gates gates;
+    private readonly GroupedStore store;
     private readonly Acquires acquires;
     private readonly Conductor conductor;
     private readonly Releases releases;
@@ -51,10 +52,11 @@ public sealed partial class TaskManager : IAsyncDisposable, IDisposable
         this.log = log;
         Telemetry telemetry = new(meters, repository.Kind);
         background = new BackgroundWork(log);
-        gates = new Gates(timeProvider);
+        gates = new Gates(settings, timeProvider);
+        store = new GroupedStore(repository, settings.Current, timeProvider);
         acquires = new Acquires(settings, background, telemetry, timeProvider, log);
         conductor = new Conductor(repository, fence, settings, gates, background, telemetry, timeProvider, log);
-        releases = new Releases(repository, settings, background, timeProvider, log);
+        releases = new Releases(repository, store, settings, background, timeProvider, log);
         scopes = new Scopes(conductor, releases, acquires, repository, settings, background, telemetry, timeProvider,
             log);
     }
@@ -153,7 +155,7 @@ public sealed partial class TaskManager : IAsyncDisposable, IDisposable
     }
 
     private Acquisition AcquisitionAt(Place place) =>
-        new(scopes, conductor, releases, gates, repository, settings.Current, place, timeProvider, log);
+        new(scopes, conductor, releases, gates, repository, store, settings.Current, place, timeProvider, log);
 
     /// <summary>
     /// Ends the conductor. Waiters are sent away with <see cref="ConductorStoppingException"/>; what is held still is

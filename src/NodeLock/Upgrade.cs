@@ -85,8 +85,9 @@ internal sealed class Upgrade(Scopes scopes, Conductor conductor, INodeLockRepos
         try
         {
             return await statement.AnswerAsync(repository.ReserveAsync(request, options.HeartbeatInterval),
-                $"the reservation of node {NodeId} is exclusive for \"{purpose}\". The scope stays shared.",
-                CancellationToken.None).ConfigureAwait(false);
+                static upgrade => $"the reservation of node {upgrade.NodeId} is exclusive for "
+                    + $"\"{upgrade.Purpose}\". The scope stays shared.",
+                this, CancellationToken.None).ConfigureAwait(false);
         }
         finally
         {

@@ -7,7 +7,7 @@ public sealed class GateTests
     private readonly ManualTime time = new();
     private readonly Gates gates;
 
-    public GateTests() => gates = new Gates(time);
+    public GateTests() => gates = new Gates(new LiveOptions(new NodeLockOptions()), time);
 
     [Fact]
     public void First_come_first_served()
@@ -190,7 +190,7 @@ public sealed class GateTests
         Holder(dead, token: 7);
         Place behind = Enter(1, "b");
         Place other = Enter(2, "other");
-        Assert.True(other.TryHold(NewHolding(other, alive, 8), ReserveAction.Reserve));
+        Assert.True(other.TryHold(NewHolding(other, alive, 8), ReserveAction.Reserve, Answered));
         Place behindOther = Enter(2, "behind other");
 
         gates.Lapse(dead);
@@ -211,7 +211,7 @@ public sealed class GateTests
         a.Met(Obstacle.RowInHand, isTaken: true);
         Assert.Same(Obstacle.RowInHand, b.Obstacle);
 
-        Assert.True(a.TryHold(NewHolding(a, NewRegistration(), 7), ReserveAction.Reserve));
+        Assert.True(a.TryHold(NewHolding(a, NewRegistration(), 7), ReserveAction.Reserve, Answered));
         Assert.True(b.Obstacle.IsOurs);
         Assert.Equal(7, b.Obstacle.Reservation?.FencingToken);
     }
@@ -221,9 +221,11 @@ public sealed class GateTests
     private Place Holder(Registration registration, long token)
     {
         Place place = Enter(1, "holder");
-        Assert.True(place.TryHold(NewHolding(place, registration, token), ReserveAction.Reserve));
+        Assert.True(place.TryHold(NewHolding(place, registration, token), ReserveAction.Reserve, Answered));
         return place;
     }
+
+    private static ReserveAnswer.Granted Answered => new(0, default, TakenOverFrom: null);
 
     private Holding NewHolding(Place place, Registration registration, long token) =>
         new(place, registration, new Grant(token, place.Mode, place.Purpose, time.GetUtcNow()), TimeSpan.Zero);

@@ -11,7 +11,7 @@ public sealed class GatesTests
 
     public GatesTests()
     {
-        gates = new Gates(time);
+        gates = new Gates(new LiveOptions(new NodeLockOptions()), time);
         registration = new Registration("test/1", TimeSpan.FromSeconds(60), MonotonicClock.Of(time));
     }
 
@@ -82,9 +82,9 @@ public sealed class GatesTests
         first.EndUse();
         Assert.False(first.TryLeave(out Claim? unused));
 
-        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join));
+        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join, Answered));
         first.LeaveReleased(unused!);
-        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join));
+        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join, Answered));
         time.Advance(World.Second);
         Assert.Equal((ReserveAction.Share, 0L), Asked(joining));
     }
@@ -101,7 +101,7 @@ public sealed class GatesTests
         time.Advance(World.Second);
         Assert.True(first.TryLeave(out _));
 
-        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join));
+        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join, Answered));
         Assert.Equal((ReserveAction.Share, 7L), Asked(joining));
     }
 
@@ -112,11 +112,11 @@ public sealed class GatesTests
         Place joining = gates.Enter(1, "read", ReservationMode.Shared);
         Assert.Equal((ReserveAction.Join, 7L), Asked(joining));
         first.TryBeginChange();
-        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join));
+        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join, Answered));
         first.Change(new Claim(registration, 8, ReservationMode.Exclusive));
         first.EndChange();
 
-        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join));
+        Assert.False(joining.TryHold(NewHolding(joining, 7), ReserveAction.Join, Answered));
         Assert.False(joining.IsInside);
     }
 
@@ -207,7 +207,7 @@ public sealed class GatesTests
     {
         Place place = gates.Enter(1, "inside", mode);
         Assert.True(place.TryHold(NewHolding(place, token),
-            mode == ReservationMode.Shared ? ReserveAction.Share : ReserveAction.Reserve));
+            mode == ReservationMode.Shared ? ReserveAction.Share : ReserveAction.Reserve, Answered));
         return place;
     }
 
@@ -215,12 +215,14 @@ public sealed class GatesTests
     {
         Place place = gates.Enter(1, "inside", ReservationMode.Shared);
         Assert.Equal((ReserveAction.Join, token), Asked(place));
-        Assert.True(place.TryHold(NewHolding(place, token), ReserveAction.Join));
+        Assert.True(place.TryHold(NewHolding(place, token), ReserveAction.Join, Answered));
         return place;
     }
 
     private (ReserveAction, long)? Asked(Place? place) =>
         place?.Ask(registration) is { } request ? (request.Action, request.KnownToken) : null;
+
+    private static ReserveAnswer.Granted Answered => new(0, default, TakenOverFrom: null);
 
     private Holding NewHolding(Place place, long token) =>
         new(place, registration, new Grant(token, place.Mode, place.Purpose, time.GetUtcNow()), TimeSpan.Zero);

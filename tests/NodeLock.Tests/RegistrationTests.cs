@@ -13,7 +13,7 @@ public sealed class RegistrationTests
 
     public RegistrationTests()
     {
-        gates = new Gates(time);
+        gates = new Gates(new LiveOptions(new NodeLockOptions()), time);
         clock = MonotonicClock.Of(time);
         registration = new Registration("test/1", Lease, clock);
     }

@@ -169,6 +169,9 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
         public IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held) =>
             Before(nameof(FindLost)).FindLost(holder, held);
 
+        public IReadOnlyList<HeldNode> Restore(string holder, IReadOnlyList<HandedOverNode> handedOver) =>
+            Before(nameof(Restore)).Restore(holder, handedOver);
+
         public IReadOnlyList<HeldNode> FindReservedBy(string holder) => Before(nameof(FindReservedBy)).FindReservedBy(holder);
 
         public int Release(string holder, IReadOnlyList<HeldNode> held) =>

@@ -94,6 +94,7 @@ public abstract partial class NodeLockRepositoryConformance
         string[] holders = [.. Enumerable.Range(0, 3).Select(_ => Register())];
         List<ReserveRequest> sent = [];
         Dictionary<string, List<long>> told = holders.ToDictionary(h => h, _ => new List<long> { 0 });
+        Dictionary<string, List<long>> spares = holders.ToDictionary(h => h, _ => new List<long>());
         int granted = 0;
         for (int step = 0; step < 150; step++)
         {
@@ -106,12 +107,15 @@ public abstract partial class NodeLockRepositoryConformance
                 sent.Add(To(Pick(Enum.GetValues<ReserveAction>()), holder, known) with
                 {
                     NextAttempt = TimeSpan.FromMilliseconds(random.Next(3)),
+                    Spares = random.Next(3),
+                    NewToken = spares[holder].Find(spare => spare > known),
                 });
             }
 
             ReserveRequest request = random.Next(5) == 0 ? Pick(sent) : sent[^1];
             ReserveAnswer answer = await AskAsync(request);
             if (answer is ReserveAnswer.Granted) granted++;
+            spares[request.Holder].AddRange((answer as ReserveAnswer.Granted)?.Spares ?? []);
             if ((answer as ReserveAnswer.Granted)?.FencingToken is { } token) told[request.Holder].Add(token);
             if ((answer as ReserveAnswer.Unnamed)?.FencingToken is { } unnamed) told[request.Holder].Add(unnamed);
 
@@ -127,7 +131,9 @@ public abstract partial class NodeLockRepositoryConformance
     }
 
     private static ReservationMode ModeOf(ReserveAction action) =>
-        action is ReserveAction.Reserve or ReserveAction.Upgrade ? ReservationMode.Exclusive : ReservationMode.Shared;
+        action is ReserveAction.Reserve or ReserveAction.Upgrade or ReserveAction.HandOver
+            ? ReservationMode.Exclusive
+            : ReservationMode.Shared;
 
     private static ReserveAction ActionFor(ReservationMode mode) =>
         mode == ReservationMode.Exclusive ? ReserveAction.Reserve : ReserveAction.Share;
@@ -135,6 +141,12 @@ public abstract partial class NodeLockRepositoryConformance
     /// <summary>Gives a conductor what the action is about, and names it.</summary>
     private async Task<ReserveRequest> PrepareAsync(ReserveAction action, string holder)
     {
+        if (action == ReserveAction.HandOver)
+        {
+            ReserveAnswer.Granted drawn = await GrantAsync(To(ReserveAction.Reserve, holder) with { Spares = 1 });
+            return To(action, holder, drawn.FencingToken) with { NewToken = drawn.Spares[0] };
+        }
+
         ReserveAction? before = action switch
         {
             ReserveAction.Join or ReserveAction.Upgrade => ReserveAction.Share,
