@@ -65,7 +65,8 @@ internal sealed class PostgresConductorStore : IConductorStore
     public IReadOnlyList<HeldNode> FindReservedBy(string holder) => Query(sql.Many.FindReservedBy, ReadHeld, holder);
 
     public int Release(string holder, IReadOnlyList<HeldNode> held) =>
-        Query(sql.Many.Release, ReadHeld, ManySql.Named(model.Key, holder, held)).Count;
+        OwnTransaction.Query(connection, new Statement<HeldNode>(
+            sql.Many.Release, ManySql.Named(model.Key, holder, held), timeLimit, ReadHeld).Telling()).Rows.Count;
 
     public IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter) =>
         Query(sql.Conductors.DeclareDead, ReadHolder, model.Kind, holder, notAfter.ToUniversalTime());
@@ -73,7 +74,8 @@ internal sealed class PostgresConductorStore : IConductorStore
     public IReadOnlyList<string> ClaimForFence(string fencer) =>
         Query(sql.Fence.Claim, ReadHolder, model.Kind, fencer);
 
-    public int Sweep(int batchSize) => Change(sql.Conductors.Sweep, batchSize);
+    public int Sweep(int batchSize) => OwnTransaction.Query(connection,
+        new Statement<bool>(sql.Conductors.Sweep, [batchSize], timeLimit, static _ => true).Telling()).Changed;
 
     public IReadOnlyList<string> FindStrangers() => Query(sql.Conductors.FindStrangers, ReadHolder);
 
@@ -82,9 +84,8 @@ internal sealed class PostgresConductorStore : IConductorStore
 
     public int Forget(TimeSpan endedFor) => Change(sql.Conductors.Forget, model.Kind, endedFor);
 
-    public void TellNothing()
-    {
-    }
+    public void TellNothing() => OwnTransaction.Query(connection,
+        new Statement<bool>(sql.Conductors.TellNothing, [], timeLimit, static _ => true).Telling());
 
     public bool Leave(string holder) => Query(sql.Conductors.Leave, static _ => true, holder).Count > 0;
 

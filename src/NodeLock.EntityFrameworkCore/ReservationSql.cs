@@ -24,6 +24,10 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
     //
     // The lock may take no longer than $5. The setting is made by joining it, before the first row is looked at.
     //
+    // The wish of a writer is also one to be told, written together and so never the shorter of the two: to spare
+    // writes it is enough to look at the one. A grant ends the writer's; that somebody is to be told stays, since
+    // others may be waiting still.
+    //
     // What is decided is one row, that of $1, so the update finds its own by $1 too: joined by id, a table of few pages
     // would be read whole and hashed.
     private const string ReserveTemplate =
@@ -32,7 +36,8 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
           select set_config('lock_timeout', $5, true) as row_wait, [durable]),
         locked as materialized (
           select n.[id] as id, n.[reservation] as reservation, n.[token] as token, n.[purpose] as purpose,
-                 n.[reserved_at] as reserved_at, n.[shared] as shared, n.[writer_until] as writer_until
+                 n.[reserved_at] as reserved_at, n.[shared] as shared, n.[writer_until] as writer_until,
+                 n.[wanted_until] as wanted_until
           from settings cross join [nodes] n
           where n.[id] = $1 and settings.row_wait is not null
           for no key update of n),
@@ -54,7 +59,9 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
           where n.[id] = $1 and d.free and d.trusted
           returning n.[id] as id, n.[token] as token, n.[reserved_at] as reserved_at),
         refused as (
-          update [nodes] n set [writer_until] = greatest(n.[writer_until], clock_timestamp() + $6 * 2)
+          update [nodes] n
+          set [writer_until] = greatest(n.[writer_until], clock_timestamp() + $6 * 2),
+              [wanted_until] = greatest(n.[wanted_until], clock_timestamp() + $6 * 2)
           from decided d
           where n.[id] = $1 and d.trusted and not d.free and d.shared = '{}'
             and $6 > interval '0' and coalesce(d.writer_until < clock_timestamp() + $6, true))
@@ -64,7 +71,8 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
                     when d.shared <> '{}' then 'shared'
                     when d.reservation = $2 then 'unnamed'
                     else 'taken' end,
-               coalesce(r.token, d.token), r.reserved_at, null::interval, null::timestamptz,
+               coalesce(r.token, d.token), r.reserved_at,
+               case when r.id is not null then d.wanted_until - clock_timestamp() end, null::timestamptz,
                false, case when d.reservation is not null then array[d.reservation] end, d.token, d.purpose,
                d.reserved_at, (select c.[state] from [conductors] c where c.[holder] = d.reservation)
         from decided d left join reserved r on r.id = d.id
@@ -88,14 +96,16 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
         on conflict do nothing
         """;
 
-    // $1 node  $2 holder  $3 token  $4 row wait. Exactly one reservation: a release that comes late, or a second time,
-    // meets another token and changes nothing. The token stays, so that it never starts again.
+    // $1 node  $2 holder  $3 token  $4 row wait  $5 whether to tell. Exactly one reservation: a release that comes
+    // late, or a second time, meets another token and changes nothing. The token stays, so that it never starts again.
     private const string ReleaseTemplate =
         """
-        with settings as materialized (select set_config('lock_timeout', $4, true) as row_wait)
+        with settings as materialized (
+          select set_config('lock_timeout', $4, true) as row_wait, [forgettable])
         update [nodes] n set [reservation] = null, [purpose] = null, [reserved_at] = null
         from settings
         where n.[id] = $1 and n.[reservation] = $2 and n.[token] = $3 and settings.row_wait is not null
+        returning case when $5 and [wanted] then [tell] end
         """;
 
     private const string ListTemplate =
@@ -131,8 +141,9 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
         [join_standing]
         """;
 
-    // $1 node  $2 token  $3 row wait. An operator's word against the holder's: the new token is the revocation, as in a
-    // take-over. The holder learns of it at its next look, so this alone does not keep it from acting.
+    // $1 node  $2 token  $3 row wait  $4 whether to tell. An operator's word against the holder's: the new token is the
+    // revocation, as in a take-over. The holder learns of it at its next look, so this alone does not keep it from
+    // acting.
     private const string BreakTemplate =
         """
         with settings as materialized (
@@ -142,7 +153,7 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
             [token] = greatest([next_token], n.[token] + 1)
         from settings
         where n.[id] = $1 and n.[token] = $2 and n.[reservation] is not null and settings.row_wait is not null
-        returning true
+        returning case when $4 and [wanted] then [tell] end
         """;
 
     public string Reserve { get; } = sql.Render(ReserveTemplate);

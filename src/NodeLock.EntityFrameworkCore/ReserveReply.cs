@@ -5,7 +5,8 @@ namespace NodeLock.EntityFrameworkCore;
 /// <summary>Reads what the statements about reservations answer.</summary>
 internal static class ReserveReply
 {
-    private const int Id = 0, Word = 1, Token = 2, ReservedAt = 3, WriterWaits = 4, Wish = 5, Standing = 6,
+    // Waits: of an exclusive grant, how long somebody is to be told of its end; else how long a writer waits.
+    private const int Id = 0, Word = 1, Token = 2, ReservedAt = 3, Waits = 4, Wish = 5, Standing = 6,
         Place = 12;
 
     /// <summary>
@@ -49,11 +50,13 @@ internal static class ReserveReply
     private static ReserveAnswer.Granted Granted(NpgsqlDataReader row, ReserveRequest request, NodeId nodeId)
     {
         Reservation? met = IsFree(row, Standing) ? null : StandingOf(row, nodeId, Standing);
+        bool isExclusive = request.Action is ReserveAction.Reserve or ReserveAction.Upgrade;
         string? exclusive = met is { Mode: ReservationMode.Exclusive, Holders: [string holder] } ? holder : null;
         return new ReserveAnswer.Granted(row.GetInt64(Token), row.GetFieldValue<DateTimeOffset>(ReservedAt),
             TakenOverFrom: exclusive == request.Holder ? null : exclusive)
         {
-            WriterWaits = WaitOf(row),
+            Wanted = isExclusive ? WaitOf(row) : TimeSpan.Zero,
+            WriterWaits = isExclusive ? TimeSpan.Zero : WaitOf(row),
         };
     }
 
@@ -65,7 +68,7 @@ internal static class ReserveReply
         };
 
     private static TimeSpan WaitOf(NpgsqlDataReader row) =>
-        !row.IsDBNull(WriterWaits) && row.GetTimeSpan(WriterWaits) is { Ticks: > 0 } wait ? wait : TimeSpan.Zero;
+        !row.IsDBNull(Waits) && row.GetTimeSpan(Waits) is { Ticks: > 0 } wait ? wait : TimeSpan.Zero;
 
     private static bool IsFree(NpgsqlDataReader row, int standing) => row.IsDBNull(standing + 1);
 

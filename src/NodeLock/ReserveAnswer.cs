@@ -64,8 +64,8 @@ public abstract record ReserveAnswer
     /// none.</param>
     public sealed record Granted(long FencingToken, DateTimeOffset ReservedAt, string? TakenOverFrom) : ReserveAnswer
     {
-        /// <summary>Of an exclusive grant, how long the wish still stands that somebody left who was refused, who may be
-        /// this conductor itself; zero when none does.</summary>
+        /// <summary>Of an exclusive grant, how long the wish still stands that somebody left who was refused, who may
+        /// be this conductor itself; zero when none does.</summary>
         public TimeSpan Wanted { get; init; }
 
         /// <summary>How long the wish of a writer still stands; zero when none does.</summary>
