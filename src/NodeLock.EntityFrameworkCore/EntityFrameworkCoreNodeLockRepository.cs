@@ -160,9 +160,14 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         (await Statements.QueryAsync(new Statement<bool>(sql.Fence.Finish, [deadHolder, fencer], timeLimit,
             static _ => true)).ConfigureAwait(false)).Count > 0;
 
-    ValueTask<IReleaseListener> INodeLockRepository.ListenAsync(
-        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken) =>
-        throw new NotSupportedException();
+    async ValueTask<IReleaseListener> INodeLockRepository.ListenAsync(
+        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken)
+    {
+        ContextLease lease = contexts.Lease();
+        await using (lease.ConfigureAwait(false))
+            return await PostgresReleaseListener.OpenAsync((NpgsqlConnection)lease.Context.Database.GetDbConnection(),
+                connectionString, model, timeLimit, cancellationToken).ConfigureAwait(false);
+    }
 
     IConductorStore INodeLockRepository.Connect(TimeSpan timeLimit)
     {

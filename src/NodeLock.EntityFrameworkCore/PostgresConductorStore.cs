@@ -8,8 +8,6 @@ namespace NodeLock.EntityFrameworkCore;
 /// </summary>
 internal sealed class PostgresConductorStore : IConductorStore
 {
-    private const int LongestConnect = 1024; // seconds; Npgsql takes no more
-
     private readonly NpgsqlConnection connection;
     private readonly ReservationModel model;
     private readonly KindSql sql;
@@ -24,28 +22,11 @@ internal sealed class PostgresConductorStore : IConductorStore
         this.timeLimit = timeLimit;
     }
 
-    /// <summary>A connection like that of the context. It is cloned, since a connection string read back lacks the
-    /// password.</summary>
+    /// <summary>A connection like that of the context.</summary>
     public static NpgsqlConnection Open(NpgsqlConnection like, TimeSpan timeLimit)
     {
-        int seconds = (int)Math.Ceiling(timeLimit.TotalSeconds);
-        NpgsqlConnectionStringBuilder settings = new(like.ConnectionString)
-        {
-            Pooling = false,
-            Enlist = false,
-            Multiplexing = false,
-            MaxAutoPrepare = 0,
-            ApplicationName = "NodeLock heartbeat",
-            // At the limit the outcome is unknown and the connection dropped. The driver first connects once more to
-            // cancel the statement, for which it must not take long, and does not wait for what comes of it.
-            CommandTimeout = seconds,
-            CancellationTimeout = -1,
-            Timeout = Math.Clamp(seconds / 3, 1, LongestConnect),
-        };
-        if (!settings.ContainsKey("GSS Encryption Mode")) settings.GssEncryptionMode = GssEncryptionMode.Disable;
-        // Of several hosts, the one that can be written to; a data source that looks for it does not say so here.
-        if (settings.Host?.Contains(',') == true) settings.TargetSessionAttributes ??= "primary";
-        NpgsqlConnection clone = like.CloneWith(settings.ToString());
+        NpgsqlConnection clone = like.CloneWith(
+            OwnConnection.Settings(like.ConnectionString, "NodeLock heartbeat", timeLimit).ToString());
         clone.Open();
         return clone;
     }

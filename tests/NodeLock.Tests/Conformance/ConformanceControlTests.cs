@@ -148,6 +148,8 @@ public sealed class ConformanceControlTests
             return Task.FromResult<INodeLockRepository>(way);
         }
 
+        protected override INodeLockRepository OpenOther() => new InMemoryNodeLockRepository();
+
         protected override Task EraseConductorAsync(string holder) => throw new NotSupportedException();
     }
 }
