@@ -51,7 +51,8 @@ internal sealed class ConductorSql(SqlTemplate sql)
         returning c.[holder]
         """;
 
-    // $1 how many at most. The new token is the revocation: whatever the old one still guards is refused from here on.
+    // $1 how many at most  $2 whether to tell. The new token is the revocation: whatever the old one still guards is
+    // refused from here on.
     private const string SweepTemplate =
         """
         with settings as materialized (select [durable]),
@@ -80,6 +81,7 @@ internal sealed class ConductorSql(SqlTemplate sql)
             [shared] = j.entries
         from judged j
         where n.[id] = j.id
+        returning case when $2 and cardinality(j.entries) <= 1 and [wanted] then [tell] end
         """;
 
     private const string FindStrangersTemplate =
@@ -135,6 +137,10 @@ internal sealed class ConductorSql(SqlTemplate sql)
         returning true
         """;
 
+    // $1 whether to tell. On the conductor's own connection, which is never the one that listens: a session hears what
+    // it tells itself, also behind a pooler that passes on nothing else.
+    private const string TellNothingTemplate = "select pg_notify([channel], '') where $1";
+
     public string Register { get; } = sql.Render(RegisterTemplate);
     public string Renew { get; } = sql.Render(RenewTemplate);
     public string DeclareDead { get; } = sql.Render(DeclareDeadTemplate);
@@ -143,4 +149,5 @@ internal sealed class ConductorSql(SqlTemplate sql)
     public string Bury { get; } = sql.Render(BuryTemplate);
     public string Forget { get; } = sql.Render(ForgetTemplate);
     public string Leave { get; } = sql.Render(LeaveTemplate);
+    public string TellNothing { get; } = sql.Render(TellNothingTemplate);
 }

@@ -114,7 +114,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         string holder, IReadOnlyList<HeldNode> held, TimeSpan timeLimit) =>
         await Statements.QueryAsync(new Statement<HeldNode>(sql.Many.Release,
             ManySql.Named(model.Key, holder, held), timeLimit,
-            row => ReserveReply.ReadHeld(row, model.Key.Spell))).ConfigureAwait(false);
+            row => ReserveReply.ReadHeld(row, model.Key.Spell)).Telling()).ConfigureAwait(false);
 
     async ValueTask<Reservation?> INodeLockRepository.FindAsync(NodeId nodeId, CancellationToken cancellationToken)
     {
@@ -134,11 +134,13 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 
     async ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, long fencingToken, TimeSpan timeLimit) =>
         (await OfRowAsync(nodeId, new Statement<bool>(sql.Reservations.Break,
-            [KeyOf(nodeId), fencingToken, BreakRowWait], timeLimit, static _ => true)).ConfigureAwait(false)).Count > 0;
+            [KeyOf(nodeId), fencingToken, BreakRowWait], timeLimit, static _ => true).Telling())
+            .ConfigureAwait(false)).Count > 0;
 
     async ValueTask<bool> INodeLockRepository.BreakAsync(NodeId nodeId, string sharer, TimeSpan timeLimit) =>
         (await OfRowAsync(nodeId, new Statement<bool>(sql.Shared.Break,
-            [KeyOf(nodeId), sharer, BreakRowWait], timeLimit, static _ => true)).ConfigureAwait(false)).Count > 0;
+            [KeyOf(nodeId), sharer, BreakRowWait], timeLimit, static _ => true).Telling())
+            .ConfigureAwait(false)).Count > 0;
 
     async ValueTask<IReadOnlyList<NodeId>> INodeLockRepository.FindReservedByAsync(
         string deadHolder, TimeSpan timeLimit) =>
@@ -158,9 +160,14 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         (await Statements.QueryAsync(new Statement<bool>(sql.Fence.Finish, [deadHolder, fencer], timeLimit,
             static _ => true)).ConfigureAwait(false)).Count > 0;
 
-    ValueTask<IReleaseListener> INodeLockRepository.ListenAsync(
-        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken) =>
-        throw new NotSupportedException();
+    async ValueTask<IReleaseListener> INodeLockRepository.ListenAsync(
+        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken)
+    {
+        ContextLease lease = contexts.Lease();
+        await using (lease.ConfigureAwait(false))
+            return await PostgresReleaseListener.OpenAsync((NpgsqlConnection)lease.Context.Database.GetDbConnection(),
+                connectionString, model, timeLimit, cancellationToken).ConfigureAwait(false);
+    }
 
     IConductorStore INodeLockRepository.Connect(TimeSpan timeLimit)
     {
@@ -213,6 +220,10 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     {
         List<ReserveAnswer?> rows = await Statements.QueryAsync(
             StatementOf(request, id, timeLimit)).ConfigureAwait(false);
+        // Not as it was named: why is for another look to say.
+        if (rows is [] && request.Action == ReserveAction.HandOver)
+            rows = await Statements.QueryAsync(Of(request, timeLimit, sql.Shared.Join, id, request.Holder, 0L))
+                .ConfigureAwait(false);
         if (rows is [null])
             rows = await Statements.QueryAsync(BesideSharers(request, id, timeLimit)).ConfigureAwait(false);
         return rows.Count > 0 ? rows[0] : null;
@@ -222,15 +233,17 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         request.Action switch
         {
             ReserveAction.Reserve => Of(request, timeLimit, sql.Reservations.Reserve, id, request.Holder,
-                request.KnownToken, request.Purpose, ReserveRowWait, request.NextAttempt),
+                request.KnownToken, request.Purpose, ReserveRowWait, request.NextAttempt, request.Spares),
+            ReserveAction.HandOver => Of(request, timeLimit, sql.Reservations.HandOver, id, request.Holder,
+                request.KnownToken, request.Purpose, ReserveRowWait, request.NewToken),
             ReserveAction.Upgrade => BesideSharers(request, id, timeLimit),
             ReserveAction.Join => Of(request, timeLimit, sql.Shared.Join, id, request.Holder, request.KnownToken),
             _ => Of(request, timeLimit, sql.Shared.Share, id, request.Holder, request.KnownToken, request.Purpose,
-                ReserveRowWait, request.Action == ReserveAction.Downgrade),
+                ReserveRowWait, request.Action == ReserveAction.Downgrade, request.NextAttempt).Telling(),
         };
 
     private Statement<ReserveAnswer?> BesideSharers(ReserveRequest request, object id, TimeSpan timeLimit) => Of(
-        request, timeLimit, sql.Shared.Reserve, id, request.Holder, request.KnownToken, request.Purpose, ReserveRowWait,
+        request with { Spares = 0 }, timeLimit, sql.Shared.Reserve, id, request.Holder, request.KnownToken, request.Purpose, ReserveRowWait,
         request.NextAttempt, request.Action == ReserveAction.Upgrade,
         request.Wish is { } wish ? wish.ToUniversalTime() : DBNull.Value);
 
@@ -248,7 +261,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
             model.Key.Parse([.. requests.Select(r => r.NodeId)]),
             requests.Select(r => r.KnownToken).ToArray(),
             requests.Select(r => r.Purpose).ToArray(),
-            requests.Max(r => r.NextAttempt),
+            requests.Select(r => r.NextAttempt).ToArray(),
             atomicity == Atomicity.AllOrNone,
         ];
         return Statements.QueryAsync(new Statement<ReserveAnswer?>(sql.Many.Reserve, parameters, timeLimit,
@@ -270,9 +283,9 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         }
     }
 
-    private Statement<bool> ReleaseOf(string holder, HeldNode held, TimeSpan timeLimit) => new(
+    private Statement<bool> ReleaseOf(string holder, HeldNode held, TimeSpan timeLimit) => new Statement<bool>(
         held.Mode == ReservationMode.Shared ? sql.Shared.Release : sql.Reservations.Release,
-        [KeyOf(held.NodeId), holder, held.FencingToken, ReleaseRowWait], timeLimit, static _ => true);
+        [KeyOf(held.NodeId), holder, held.FencingToken, ReleaseRowWait], timeLimit, static _ => true).Telling();
 
     private Reservation? ReadReservation(NpgsqlDataReader row) => ReserveReply.ReadReservation(row, model.Key.Spell);
 

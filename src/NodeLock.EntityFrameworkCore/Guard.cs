@@ -12,6 +12,8 @@ namespace NodeLock.EntityFrameworkCore;
 /// </summary>
 internal sealed class Guard
 {
+    private static readonly TimeSpan LongestTelling = TimeSpan.FromSeconds(2);
+
     private readonly DbContext context;
     private readonly ReservationGuard guard;
     private readonly EntityFrameworkCoreNodeLockRepository repository;
@@ -83,7 +85,7 @@ internal sealed class Guard
             throw OfAnotherDatabase(e);
         }
 
-        if (reply.IsHeld) return new Guarded(reply.Transaction, reply.Run);
+        if (reply.IsHeld) return new Guarded(reply.Transaction, reply.Run, reply.IsWanted);
 
         if (reply is { HasSnapshot: true, Token: null } && await IsHeldNowAsync().ConfigureAwait(false))
         {
@@ -117,6 +119,25 @@ internal sealed class Guard
     public LostCommit LostCommit(Guarded guarded, bool releases) => new(repository.Statements, guarded,
         releases ? (Sql.IsReleased, Reservation) : null, guard.LeaseDuration);
 
+    /// <summary>
+    /// Tells those who wait that the node is free, once that is committed. Where it cannot be done in a moment it is
+    /// not done: what is saved is saved, and they find out at their next attempt.
+    /// </summary>
+    public async Task TellAsync()
+    {
+        using CancellationTokenSource limit = new(LongestTelling, TimeProvider.System);
+        Statement<bool> tell = new(
+            Sql.Tell, [guard.Held.NodeId.ToString()], LongestTelling, static _ => true, limit.Token);
+        try
+        {
+            await repository.Statements.QueryAsync(tell).ConfigureAwait(false);
+        }
+        catch (Exception)
+        {
+            // Of whatever kind: the user's own interceptors have a say in how a connection is opened.
+        }
+    }
+
     /// <summary>Tells the scope that nobody knows whether it has its node.</summary>
     public void Lose(string reason) => guard.Lost(reason);
 
@@ -132,7 +153,7 @@ internal sealed class Guard
                 await row.ReadAsync(cancellationToken).ConfigureAwait(false);
                 return new Reply(row.GetBoolean(0), row.IsDBNull(1) ? null : row.GetString(1),
                     row.IsDBNull(2) ? null : row.GetInt64(2), row.GetBoolean(3), row.GetBoolean(4), row.GetString(5),
-                    row.GetString(6));
+                    row.GetString(6), row.GetBoolean(7));
             }
         }
     }
@@ -172,12 +193,14 @@ internal sealed class Guard
     /// <param name="HasSnapshot">Whether the transaction goes on looking at the time of its first statement.</param>
     /// <param name="Transaction">Its id.</param>
     /// <param name="Run">The run of the server.</param>
+    /// <param name="IsWanted">Whether it was released and somebody waits for it.</param>
     private sealed record Reply(
         bool IsHeld, string? Holder, long? Token, bool KnowsHolder, bool HasSnapshot, string Transaction,
-        string Run);
+        string Run, bool IsWanted);
 }
 
 /// <summary>A transaction in which a node's row is held.</summary>
 /// <param name="Transaction">Its id.</param>
 /// <param name="Run">The run of the server, from a start or a crash to the next: an id is of one run.</param>
-internal readonly record struct Guarded(string Transaction, string Run);
+/// <param name="IsWanted">Whether it releases the node, and somebody is to be told.</param>
+internal readonly record struct Guarded(string Transaction, string Run, bool IsWanted);

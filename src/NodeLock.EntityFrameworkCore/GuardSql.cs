@@ -51,20 +51,23 @@ internal sealed class GuardSql(SqlTemplate sql)
           case when l.reservation = $2 and l.token = $3 then true
                else exists (select from [conductors] c where c.[holder] = $2) end,
           current_setting('transaction_isolation') <> 'read committed', pg_current_xact_id()::text, {Run}
-        from (select) as one left join locked l on true
         """;
+
+    private const string OfLocked = "from (select) as one left join locked l on true";
 
     // $1 node  $2 holder  $3 token  $4 idle limit
     private const string GuardTemplate =
         $"""
         with settings as materialized (select {IdleLimit}),
         {Locked}
-        {Reply}
+        {Reply}, false
+        {OfLocked}
         """;
 
     // The same, and with it a release of exactly this reservation: what is saved last, and that the work is over, are
     // one fact. Unlike a release alone it is durable: one that a crash forgets does no harm, but what is saved is meant
-    // to stay.
+    // to stay. It tells nobody, only whether there is somebody to tell: a notification that fails would take with it
+    // what is saved.
     private const string ReleaseTemplate =
         $"""
         with settings as materialized (select {IdleLimit}, [durable]),
@@ -72,9 +75,14 @@ internal sealed class GuardSql(SqlTemplate sql)
         released as (
           update [nodes] n set [reservation] = null, [purpose] = null, [reserved_at] = null
           from locked l
-          where n.[id] = $1 and l.reservation = $2 and l.token = $3)
-        {Reply}
+          where n.[id] = $1 and l.reservation = $2 and l.token = $3
+          returning [wanted] as wanted)
+        {Reply}, coalesce((select r.wanted from released r), false)
+        {OfLocked}
         """;
+
+    // $1 node, as it is spelled. After the commit of a release that found somebody waiting.
+    private const string TellTemplate = "select pg_notify([channel], $1)";
 
     // $1 node  $2 holder  $3 token. For a transaction whose snapshot may be older than the row.
     private const string IsHeldTemplate =
@@ -93,6 +101,7 @@ internal sealed class GuardSql(SqlTemplate sql)
     public string Guard { get; } = sql.Render(GuardTemplate);
     public string Release { get; } = sql.Render(ReleaseTemplate);
     public string IsHeld { get; } = sql.Render(IsHeldTemplate);
+    public string Tell { get; } = sql.Render(TellTemplate);
 
     /// <summary>The transaction this runs in, if it has an id: one that was ended meanwhile shows as null or
     /// another.</summary>

@@ -46,6 +46,7 @@ internal sealed class GuardedTransaction(DbContext context, Func<Guard> look, bo
         // The connection has been given back by now: it may be the only one of its pool, and asking takes another.
         if (commit.Failure is { } failure) await DemandCommittedAsync(guard, commit, failure).ConfigureAwait(false);
         context.ChangeTracker.AcceptAllChanges();
+        if (commit.Guarded.IsWanted) await guard.TellAsync().ConfigureAwait(false);
         return commit.Saved;
     }
 

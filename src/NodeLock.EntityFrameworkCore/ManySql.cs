@@ -8,7 +8,7 @@ namespace NodeLock.EntityFrameworkCore;
 internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
 {
     // $1 me  $2 nodes, each once  $3 the tokens that this process names as its own  $4 purposes
-    // $5 until the next attempt  $6 whether all or none
+    // $5 until the next attempt of each, 0 where there will be none  $6 whether all or none
     //
     // Safe for the reasons of ReservationSql.Reserve and SharedSql.Reserve. "trusted" needs the count of the locked
     // rows, and so it is judged after the last lock. All or none is decided on rows that stay locked until the commit.
@@ -16,13 +16,14 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
         """
         with settings as materialized (select [durable]),
         asked as materialized (
-          select a.id, a.known, a.purpose, a.place
-          from unnest($2, $3, $4) with ordinality as a(id, known, purpose, place)),
+          select a.id, a.known, a.purpose, a.next_attempt, a.place
+          from unnest($2, $3, $4, $5) with ordinality as a(id, known, purpose, next_attempt, place)),
         locked as materialized (
           select n.[id] as id, n.[reservation] as reservation, n.[token] as token, n.[purpose] as purpose,
                  n.[reserved_at] as reserved_at, n.[shared] as shared,
                  array_remove(n.[shared], $1 || ' ' || a.known) as entries, n.[writer_until] as writer_until,
-                 a.known as known, a.purpose as wanted_for, a.place as place
+                 n.[wanted_until] as wanted_until,
+                 a.known as known, a.purpose as wanted_for, a.next_attempt as next_attempt, a.place as place
           from settings cross join asked a join [nodes] n on n.[id] = a.id
           order by n.[id]
           for no key update of n skip locked),
@@ -38,7 +39,9 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
               or (l.reservation = $1 and l.token = l.known)
               or exists (select from [conductors] c
                          where c.[holder] = l.reservation and c.[state] in ('fenced', 'left')))
-            and (l.entries = '{}' or not exists (select from unnest(l.entries) as e where not [entry_ended])) as free
+            and (l.entries = '{}' or not exists (select from unnest(l.entries) as e where not [entry_ended])) as free,
+            l.next_attempt > interval '0'
+              and coalesce(l.writer_until < clock_timestamp() + l.next_attempt, true) as wishes
           from locked l cross join me),
         verdict as materialized (
           select not $6 or count(*) filter (where d.free) = (select count(*) from asked) as go from decided d),
@@ -51,14 +54,15 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
           returning n.[id] as id, n.[token] as token, n.[reserved_at] as reserved_at),
         refused as (
           update [nodes] n
-          set [writer_until] = case when $5 > interval '0' and coalesce(d.writer_until < clock_timestamp() + $5, true)
-                                    then greatest(n.[writer_until], clock_timestamp() + $5 * 2)
+          set [writer_until] = case when d.wishes
+                                    then greatest(n.[writer_until], clock_timestamp() + d.next_attempt * 2)
                                     else n.[writer_until] end,
+              [wanted_until] = case when d.wishes
+                                    then greatest(n.[wanted_until], clock_timestamp() + d.next_attempt * 2)
+                                    else n.[wanted_until] end,
               [shared] = d.entries
           from decided d
-          where n.[id] = d.id and d.trusted and not d.free
-            and (($5 > interval '0' and coalesce(d.writer_until < clock_timestamp() + $5, true))
-              or d.entries <> d.shared)),
+          where n.[id] = d.id and d.trusted and not d.free and (d.wishes or d.entries <> d.shared)),
         answered as materialized (
           select d.*, r.id is not null as granted, r.token as new_token, r.reserved_at as granted_at,
             case when d.reservation = $1 and d.token <> d.known then d.token
@@ -75,7 +79,8 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
                     when d.free then 'withheld'
                     when d.mine is not null then 'unnamed'
                     else 'taken' end,
-               coalesce(d.new_token, d.mine), d.granted_at, null::interval, null::timestamptz, [standing],
+               coalesce(d.new_token, d.mine), d.granted_at,
+               case when d.granted then d.wanted_until - clock_timestamp() end, null::timestamptz, [standing],
                a.place
         from asked a left join answered d on d.place = a.place
         [join_standing]
@@ -106,15 +111,18 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
         on conflict do nothing
         """;
 
-    // $1 nodes  $2 tokens and stamps  $3 which of them are stamps of shared entries  $4 holder. Each as the release of
-    // one does it, exactly by what is named.
+    // $1 nodes  $2 tokens and stamps  $3 which of them are stamps of shared entries  $4 holder  $5 whether to tell.
+    // Each as the release of one does it, exactly by what is named.
     private const string ReleaseTemplate =
         """
-        with locked as materialized (
+        with settings as materialized (select [forgettable]),
+        locked as materialized (
           select n.[id] as id, h.token as token, h.shared as shared,
                  case when h.shared then array_remove(n.[shared], $4 || ' ' || h.token) else n.[shared] end as entries
-          from [nodes] n join unnest($1, $2, $3) as h(id, token, shared) on n.[id] = h.id
-          where case when h.shared then $4 || ' ' || h.token = any (n.[shared])
+          from settings cross join [nodes] n
+          join unnest($1, $2, $3) as h(id, token, shared) on n.[id] = h.id
+          where settings.forgettable is not null
+            and case when h.shared then $4 || ' ' || h.token = any (n.[shared])
                      else n.[reservation] = $4 and n.[token] = h.token end
           order by n.[id]
           for no key update of n skip locked)
@@ -124,11 +132,11 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
             [reserved_at] = case when l.entries <> '{}' then n.[reserved_at] end
         from locked l
         where n.[id] = l.id
-        returning l.id, l.token, l.shared
+        returning l.id, l.token, l.shared, case when $5 and cardinality(l.entries) <= 1 and [wanted] then [tell] end
         """;
 
-    // The same parameters. By primary key, so that it stays quick however many nodes there are. An exclusive
-    // reservation of the same holder is what became of an entry whose upgrade was not heard to succeed.
+    // The same parameters but the last. By primary key, so that it stays quick however many nodes there are. An
+    // exclusive reservation of the same holder is what became of an entry whose upgrade was not heard to succeed.
     private const string FindLostTemplate =
         """
         select h.id, h.token, h.shared from unnest($1, $2, $3) as h(id, token, shared)
@@ -136,6 +144,32 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
           and case when h.shared then coalesce(n.[reservation] = $4, false) or $4 || ' ' || h.token = any (n.[shared])
                    else n.[reservation] = $4 and n.[token] = h.token end
         where n.[id] is null
+        """;
+
+    // $1 holder  $2 nodes  $3 the tokens of their scopes  $4 those with which they were drawn  $5 purposes
+    //
+    // After a crash that forgot hand-overs: a row with a token of the same drawing has had nobody else since, for a
+    // token of that drawing is given to nobody else, and whoever got the node would have left a greater one. Answered
+    // are all that stand so, also where the row is in somebody's hand, and will be restored at the next look.
+    private const string RestoreTemplate =
+        """
+        with settings as materialized (select [durable]),
+        asked as materialized (
+          select h.id, h.token, h.drawn_with, h.purpose
+          from settings cross join unnest($2, $3, $4, $5) as h(id, token, drawn_with, purpose)),
+        locked as materialized (
+          select n.[id] as id, a.token as token, a.purpose as purpose
+          from [nodes] n join asked a on n.[id] = a.id
+          where n.[reservation] = $1 and n.[token] >= a.drawn_with and n.[token] < a.token
+          order by n.[id]
+          for no key update of n skip locked),
+        restored as (
+          update [nodes] n set [token] = l.token, [purpose] = l.purpose
+          from locked l
+          where n.[id] = l.id)
+        select n.[id], a.token, false
+        from asked a join [nodes] n on n.[id] = a.id
+        where n.[reservation] = $1 and n.[token] >= a.drawn_with and n.[token] <= a.token
         """;
 
     // $1 holder. In one look at the table, whatever the holder has of a node.
@@ -153,9 +187,10 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
     public string MakeRows { get; } = sql.Render(nodesAreRows ? MakeRowsTemplate : MakeRowsOfNamesTemplate);
     public string Release { get; } = sql.Render(ReleaseTemplate);
     public string FindLost { get; } = sql.Render(FindLostTemplate);
+    public string Restore { get; } = sql.Render(RestoreTemplate);
     public string FindReservedBy { get; } = sql.Render(FindReservedByTemplate);
 
-    /// <summary>The parameters of <see cref="Release"/> and <see cref="FindLost"/>.</summary>
+    /// <summary>The parameters of <see cref="FindLost"/>, and all but the last of <see cref="Release"/>.</summary>
     public static object[] Named(NodeKey key, string holder, IReadOnlyList<HeldNode> held) =>
     [
         key.Parse([.. held.Select(h => h.NodeId)]),

@@ -49,7 +49,8 @@ internal sealed class NodeKey(Type type, string table)
         : Type == typeof(long) ? "an integer of 64 bits"
         : "text";
 
-    private object? TryParse(string text)
+    /// <summary>The value that the key column has for a text; null when it has none.</summary>
+    public object? TryParse(string text)
     {
         if (Type == typeof(string)) return text;
 

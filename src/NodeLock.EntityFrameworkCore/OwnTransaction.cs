@@ -16,9 +16,23 @@ internal static class OwnTransaction
     private const string Rollback = "rollback";
     private const string LimitIdleness = "select set_config('idle_in_transaction_session_timeout', $1, true)";
 
-    /// <summary>Runs a statement; its answer counts only once the commit has been confirmed.</summary>
+    /// <summary>Runs a statement; its answer counts only once the commit has been confirmed. One that fails because of
+    /// whom it tells is run again and tells nobody.</summary>
     /// <returns>Each row as the statement reads it.</returns>
     public static async Task<List<T>> QueryAsync<T>(NpgsqlConnection connection, Statement<T> statement)
+    {
+        try
+        {
+            return await OnceAsync(connection, statement).ConfigureAwait(false);
+        }
+        catch (PostgresException e) when (statement.Tells && IsOfTelling(e))
+        {
+            await RollBackAsync(connection).ConfigureAwait(false);
+            return await OnceAsync(connection, statement.Untold()).ConfigureAwait(false);
+        }
+    }
+
+    private static async Task<List<T>> OnceAsync<T>(NpgsqlConnection connection, Statement<T> statement)
     {
         using Replication replication = new(connection);
         NpgsqlBatch batch = BatchOf(connection, statement);
@@ -47,6 +61,19 @@ internal static class OwnTransaction
     /// <returns>Each row, and how many rows were changed.</returns>
     public static (List<T> Rows, int Changed) Query<T>(NpgsqlConnection connection, Statement<T> statement)
     {
+        try
+        {
+            return Once(connection, statement);
+        }
+        catch (PostgresException e) when (statement.Tells && IsOfTelling(e))
+        {
+            Execute(connection, Rollback, [], statement.TimeLimit);
+            return Once(connection, statement.Untold());
+        }
+    }
+
+    private static (List<T> Rows, int Changed) Once<T>(NpgsqlConnection connection, Statement<T> statement)
+    {
         using Replication replication = new(connection);
         Execute(connection, Begin, [], statement.TimeLimit);
         Execute(connection, LimitIdleness, [Milliseconds(statement.TimeLimit)], statement.TimeLimit);
@@ -74,6 +101,11 @@ internal static class OwnTransaction
     /// <summary>A time limit as the server's settings take it.</summary>
     public static string Milliseconds(TimeSpan timeLimit) =>
         string.Create(CultureInfo.InvariantCulture, $"{Math.Ceiling(timeLimit.TotalMilliseconds):0}ms");
+
+    // The queue of notifications is full, which shows at the commit, or the payload is not one. Neither is a reason to
+    // keep a node.
+    private static bool IsOfTelling(PostgresException e) =>
+        e.SqlState is PostgresErrorCodes.ProgramLimitExceeded or PostgresErrorCodes.InvalidParameterValue;
 
     private static void Execute(NpgsqlConnection connection, string sql, object[] parameters, TimeSpan timeLimit)
     {
@@ -116,4 +148,13 @@ internal readonly record struct Statement<T>(
 
     /// <summary>Whether the time has passed within which the statement is worth beginning (again).</summary>
     public bool IsOver => Stopwatch.GetElapsedTime(begun) >= TimeLimit;
+
+    /// <summary>Whether it tells those who wait; the last of its parameters says so to the server.</summary>
+    public bool Tells { get; private init; }
+
+    /// <summary>The same, telling those who wait, for a statement whose last parameter is to say so.</summary>
+    public Statement<T> Telling() => this with { Parameters = [.. Parameters, true], Tells = true };
+
+    /// <summary>The same, telling nobody.</summary>
+    public Statement<T> Untold() => this with { Parameters = [.. Parameters[..^1], false], Tells = false };
 }

@@ -8,8 +8,6 @@ namespace NodeLock.EntityFrameworkCore;
 /// </summary>
 internal sealed class PostgresConductorStore : IConductorStore
 {
-    private const int LongestConnect = 1024; // seconds; Npgsql takes no more
-
     private readonly NpgsqlConnection connection;
     private readonly ReservationModel model;
     private readonly KindSql sql;
@@ -24,28 +22,11 @@ internal sealed class PostgresConductorStore : IConductorStore
         this.timeLimit = timeLimit;
     }
 
-    /// <summary>A connection like that of the context. It is cloned, since a connection string read back lacks the
-    /// password.</summary>
+    /// <summary>A connection like that of the context.</summary>
     public static NpgsqlConnection Open(NpgsqlConnection like, TimeSpan timeLimit)
     {
-        int seconds = (int)Math.Ceiling(timeLimit.TotalSeconds);
-        NpgsqlConnectionStringBuilder settings = new(like.ConnectionString)
-        {
-            Pooling = false,
-            Enlist = false,
-            Multiplexing = false,
-            MaxAutoPrepare = 0,
-            ApplicationName = "NodeLock heartbeat",
-            // At the limit the outcome is unknown and the connection dropped. The driver first connects once more to
-            // cancel the statement, for which it must not take long, and does not wait for what comes of it.
-            CommandTimeout = seconds,
-            CancellationTimeout = -1,
-            Timeout = Math.Clamp(seconds / 3, 1, LongestConnect),
-        };
-        if (!settings.ContainsKey("GSS Encryption Mode")) settings.GssEncryptionMode = GssEncryptionMode.Disable;
-        // Of several hosts, the one that can be written to; a data source that looks for it does not say so here.
-        if (settings.Host?.Contains(',') == true) settings.TargetSessionAttributes ??= "primary";
-        NpgsqlConnection clone = like.CloneWith(settings.ToString());
+        NpgsqlConnection clone = like.CloneWith(
+            OwnConnection.Settings(like.ConnectionString, "NodeLock heartbeat", timeLimit).ToString());
         clone.Open();
         return clone;
     }
@@ -62,12 +43,16 @@ internal sealed class PostgresConductorStore : IConductorStore
     public IReadOnlyList<HeldNode> FindLost(string holder, IReadOnlyList<HeldNode> held) =>
         Query(sql.Many.FindLost, ReadHeld, ManySql.Named(model.Key, holder, held));
 
-    public IReadOnlyList<HeldNode> Restore(string holder, IReadOnlyList<HandedOverNode> handedOver) => [];
+    public IReadOnlyList<HeldNode> Restore(string holder, IReadOnlyList<HandedOverNode> handedOver) =>
+        Query(sql.Many.Restore, ReadHeld, holder, model.Key.Parse([.. handedOver.Select(h => h.Held.NodeId)]),
+            handedOver.Select(h => h.Held.FencingToken).ToArray(), handedOver.Select(h => h.DrawnWith).ToArray(),
+            handedOver.Select(h => h.Purpose).ToArray());
 
     public IReadOnlyList<HeldNode> FindReservedBy(string holder) => Query(sql.Many.FindReservedBy, ReadHeld, holder);
 
     public int Release(string holder, IReadOnlyList<HeldNode> held) =>
-        Query(sql.Many.Release, ReadHeld, ManySql.Named(model.Key, holder, held)).Count;
+        OwnTransaction.Query(connection, new Statement<HeldNode>(
+            sql.Many.Release, ManySql.Named(model.Key, holder, held), timeLimit, ReadHeld).Telling()).Rows.Count;
 
     public IReadOnlyList<string> DeclareDead(string holder, DateTimeOffset notAfter) =>
         Query(sql.Conductors.DeclareDead, ReadHolder, model.Kind, holder, notAfter.ToUniversalTime());
@@ -75,7 +60,8 @@ internal sealed class PostgresConductorStore : IConductorStore
     public IReadOnlyList<string> ClaimForFence(string fencer) =>
         Query(sql.Fence.Claim, ReadHolder, model.Kind, fencer);
 
-    public int Sweep(int batchSize) => Change(sql.Conductors.Sweep, batchSize);
+    public int Sweep(int batchSize) => OwnTransaction.Query(connection,
+        new Statement<bool>(sql.Conductors.Sweep, [batchSize], timeLimit, static _ => true).Telling()).Changed;
 
     public IReadOnlyList<string> FindStrangers() => Query(sql.Conductors.FindStrangers, ReadHolder);
 
@@ -84,9 +70,8 @@ internal sealed class PostgresConductorStore : IConductorStore
 
     public int Forget(TimeSpan endedFor) => Change(sql.Conductors.Forget, model.Kind, endedFor);
 
-    public void TellNothing()
-    {
-    }
+    public void TellNothing() => OwnTransaction.Query(connection,
+        new Statement<bool>(sql.Conductors.TellNothing, [], timeLimit, static _ => true).Telling());
 
     public bool Leave(string holder) => Query(sql.Conductors.Leave, static _ => true, holder).Count > 0;
 

@@ -41,7 +41,13 @@ internal sealed class ReservationModel
     public string Sequence { get; }
 
     /// <summary>The sequence as <c>nextval</c> takes it: the identifier in a text literal.</summary>
-    public string SequenceLiteral => $"'{Sequence.Replace("'", "''", StringComparison.Ordinal)}'";
+    public string SequenceLiteral => Literal(Sequence);
+
+    /// <summary>Where a kind tells of its nodes, as an identifier: the name of its table.</summary>
+    public string Channel => Table.DelimitedName;
+
+    /// <summary>The same as <c>pg_notify</c> takes it.</summary>
+    public string ChannelLiteral => Literal(Table.Name);
 
     public NodeKey Key { get; }
 
@@ -102,6 +108,8 @@ internal sealed class ReservationModel
         EntityIdName = entity.ColumnName(key);
         return this;
     }
+
+    private static string Literal(string text) => $"'{text.Replace("'", "''", StringComparison.Ordinal)}'";
 
     private static IEntityType Find(IModel model, string table, string contextName, KindName kind) =>
         model.FindEntityType(table) ?? throw new InvalidOperationException(

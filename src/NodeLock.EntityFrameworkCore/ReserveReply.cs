@@ -5,8 +5,9 @@ namespace NodeLock.EntityFrameworkCore;
 /// <summary>Reads what the statements about reservations answer.</summary>
 internal static class ReserveReply
 {
-    private const int Id = 0, Word = 1, Token = 2, ReservedAt = 3, WriterWaits = 4, Wish = 5, Standing = 6,
-        Place = 12;
+    // Waits: of an exclusive grant, how long somebody is to be told of its end; else how long a writer waits.
+    private const int Id = 0, Word = 1, Token = 2, ReservedAt = 3, Waits = 4, Wish = 5, Standing = 6,
+        Place = 12, Spares = 12;
 
     /// <summary>
     /// The answer to a request. Null where the statement could not decide: the node has no row yet, or others share it.
@@ -36,7 +37,7 @@ internal static class ReserveReply
     /// <summary>The same of one of several requests, which the row names by its place.</summary>
     public static ReserveAnswer? Read(
         NpgsqlDataReader row, IReadOnlyList<ReserveRequest> requests, Func<object, NodeId> spell) =>
-        Read(row, requests[(int)row.GetInt64(Place) - 1], spell);
+        Read(row, requests[(int)row.GetInt64(Place) - 1] with { Spares = 0 }, spell);
 
     /// <summary>A reservation that was found; null when the node is free.</summary>
     public static Reservation? ReadReservation(NpgsqlDataReader row, Func<object, NodeId> spell) =>
@@ -49,11 +50,15 @@ internal static class ReserveReply
     private static ReserveAnswer.Granted Granted(NpgsqlDataReader row, ReserveRequest request, NodeId nodeId)
     {
         Reservation? met = IsFree(row, Standing) ? null : StandingOf(row, nodeId, Standing);
+        bool isExclusive = request.Action is ReserveAction.Reserve or ReserveAction.Upgrade
+            or ReserveAction.HandOver;
         string? exclusive = met is { Mode: ReservationMode.Exclusive, Holders: [string holder] } ? holder : null;
         return new ReserveAnswer.Granted(row.GetInt64(Token), row.GetFieldValue<DateTimeOffset>(ReservedAt),
             TakenOverFrom: exclusive == request.Holder ? null : exclusive)
         {
-            WriterWaits = WaitOf(row),
+            Wanted = isExclusive ? WaitOf(row) : TimeSpan.Zero,
+            WriterWaits = isExclusive ? TimeSpan.Zero : WaitOf(row),
+            Spares = request.Spares > 0 ? row.GetFieldValue<long[]>(Spares) : [],
         };
     }
 
@@ -65,7 +70,7 @@ internal static class ReserveReply
         };
 
     private static TimeSpan WaitOf(NpgsqlDataReader row) =>
-        !row.IsDBNull(WriterWaits) && row.GetTimeSpan(WriterWaits) is { Ticks: > 0 } wait ? wait : TimeSpan.Zero;
+        !row.IsDBNull(Waits) && row.GetTimeSpan(Waits) is { Ticks: > 0 } wait ? wait : TimeSpan.Zero;
 
     private static bool IsFree(NpgsqlDataReader row, int standing) => row.IsDBNull(standing + 1);
 

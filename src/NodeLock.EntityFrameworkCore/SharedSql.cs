@@ -25,7 +25,8 @@ internal sealed class SharedSql(SqlTemplate sql)
         locked as materialized (
           select n.[id] as id, n.[reservation] as reservation, n.[token] as token, n.[purpose] as purpose,
                  n.[reserved_at] as reserved_at, n.[shared] as shared,
-                 array_remove(n.[shared], $2 || ' ' || $3) as others, n.[writer_until] as writer_until
+                 array_remove(n.[shared], $2 || ' ' || $3) as others, n.[writer_until] as writer_until,
+                 n.[wanted_until] as wanted_until
           from settings cross join [nodes] n
           where n.[id] = $1 and settings.row_wait is not null
           for no key update of n),
@@ -54,6 +55,8 @@ internal sealed class SharedSql(SqlTemplate sql)
           update [nodes] n
           set [writer_until] = case when d.wishes then greatest(n.[writer_until], clock_timestamp() + $6 * 2)
                                     else n.[writer_until] end,
+              [wanted_until] = case when d.wishes then greatest(n.[wanted_until], clock_timestamp() + $6 * 2)
+                                    else n.[wanted_until] end,
               [shared] = d.entries
           from decided d
           where n.[id] = $1 and d.trusted and d.stands and not d.free and not d.outbid
@@ -73,18 +76,22 @@ internal sealed class SharedSql(SqlTemplate sql)
                     when not d.stands then 'not held'
                     else 'taken' end,
                coalesce(d.new_token, d.mine), d.granted_at,
-               case when d.outbid then d.writer_until - clock_timestamp() end,
+               case when d.granted then d.wanted_until - clock_timestamp()
+                    when d.outbid then d.writer_until - clock_timestamp() end,
                case when $7 and not d.outbid and d.wish > clock_timestamp() then d.wish end, [standing]
         from answered d
         [join_standing]
         """;
 
     // $1 node  $2 me  $3 the token or stamp this process names as its own, 0 for none  $4 purpose  $5 row wait
-    // $6 whether this is a downgrade, which is about what it names and nothing else
+    // $6 whether this is a downgrade, which is about what it names and nothing else  $7 until the next attempt, 0 when
+    // there will be none  $8 whether to tell
     //
     // While a writer waits, new sharers hold back where others share the node already; else a writer might never find
     // it free. A downgrade adds no sharer. An exclusive reservation that ends here gets a new token, so that whatever
-    // the old one guards is refused from here on.
+    // the old one guards is refused from here on, and others may share the node: they are told.
+    //
+    // Who is refused waits to be told, and holds nobody back: its wish is not a writer's.
     private const string ShareTemplate =
         """
         with settings as materialized (
@@ -92,7 +99,8 @@ internal sealed class SharedSql(SqlTemplate sql)
         locked as materialized (
           select n.[id] as id, n.[reservation] as reservation, n.[token] as token, n.[purpose] as purpose,
                  n.[reserved_at] as reserved_at, n.[shared] as shared,
-                 array_remove(n.[shared], $2 || ' ' || $3) as others, n.[writer_until] as writer_until
+                 array_remove(n.[shared], $2 || ' ' || $3) as others, n.[writer_until] as writer_until,
+                 n.[wanted_until] as wanted_until
           from settings cross join [nodes] n
           where n.[id] = $1 and settings.row_wait is not null
           for no key update of n),
@@ -107,7 +115,8 @@ internal sealed class SharedSql(SqlTemplate sql)
                          where c.[holder] = l.reservation and c.[state] in ('fenced', 'left')))
             and not exists (select from unnest(l.others) as e where split_part(e, ' ', 1) = $2)
             and ($6 or coalesce(l.writer_until <= clock_timestamp(), true)
-              or not exists (select from unnest(l.others) as e where not [entry_ended])) as free
+              or not exists (select from unnest(l.others) as e where not [entry_ended])) as free,
+            $7 > interval '0' and coalesce(l.wanted_until < clock_timestamp() + $7, true) as wishes
           from locked l),
         drawn as materialized (
           select greatest([next_token], d.token + 1) as stamp from decided d where d.free and d.stands and d.trusted),
@@ -119,11 +128,15 @@ internal sealed class SharedSql(SqlTemplate sql)
                                where not [entry_ended] order by u.place) || ($2 || ' ' || drawn.stamp)
           from decided d cross join drawn
           where n.[id] = $1
-          returning n.[id] as id, drawn.stamp as stamp, n.[reserved_at] as reserved_at),
+          returning n.[id] as id, drawn.stamp as stamp, n.[reserved_at] as reserved_at,
+                    case when $8 and d.reservation is not null and [wanted] then [tell] end),
         refused as (
-          update [nodes] n set [shared] = d.entries
+          update [nodes] n
+          set [wanted_until] = case when d.wishes then greatest(n.[wanted_until], clock_timestamp() + $7 * 2)
+                                    else n.[wanted_until] end,
+              [shared] = d.entries
           from decided d
-          where n.[id] = $1 and d.trusted and not d.free and d.entries <> d.shared),
+          where n.[id] = $1 and d.trusted and not d.free and (d.wishes or d.entries <> d.shared)),
         answered as materialized (
           select d.*, j.stamp as stamp, j.reserved_at as granted_at,
             case when d.reservation = $2 and d.token <> $3 then d.token
@@ -170,20 +183,23 @@ internal sealed class SharedSql(SqlTemplate sql)
         [join_standing]
         """;
 
-    // $1 node  $2 holder  $3 stamp  $4 row wait. Exactly one entry, and never by holder alone: late, that would remove
-    // an entry which came later, and a writer would be let in beside its reader. The last one leaves the row clean.
+    // $1 node  $2 holder  $3 stamp  $4 row wait  $5 whether to tell. Exactly one entry, and never by holder alone:
+    // late, that would remove an entry which came later, and a writer would be let in beside its reader. The last one
+    // leaves the row clean. While two are left nobody else gets the node; of one, the upgrade may be waiting.
     private const string ReleaseTemplate =
         """
-        with settings as materialized (select set_config('lock_timeout', $4, true) as row_wait)
+        with settings as materialized (
+          select set_config('lock_timeout', $4, true) as row_wait, [forgettable])
         update [nodes] n
         set [shared] = array_remove(n.[shared], $2 || ' ' || $3),
             [purpose] = case when array_remove(n.[shared], $2 || ' ' || $3) <> '{}' then n.[purpose] end,
             [reserved_at] = case when array_remove(n.[shared], $2 || ' ' || $3) <> '{}' then n.[reserved_at] end
         from settings
         where n.[id] = $1 and $2 || ' ' || $3 = any (n.[shared]) and settings.row_wait is not null
+        returning case when $5 and cardinality(n.[shared]) <= 1 and [wanted] then [tell] end
         """;
 
-    // $1 node  $2 holder  $3 row wait. An operator's word, so by holder: whatever entry it has.
+    // $1 node  $2 holder  $3 row wait  $4 whether to tell. An operator's word, so by holder: whatever entry it has.
     private const string BreakTemplate =
         """
         with settings as materialized (
@@ -200,7 +216,7 @@ internal sealed class SharedSql(SqlTemplate sql)
             [reserved_at] = case when l.others <> '{}' then n.[reserved_at] end
         from locked l
         where n.[id] = $1 and l.others <> l.shared
-        returning true
+        returning case when $4 and cardinality(n.[shared]) <= 1 and [wanted] then [tell] end
         """;
 
     public string Reserve { get; } = sql.Render(ReserveTemplate);

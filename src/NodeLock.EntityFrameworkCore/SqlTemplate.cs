@@ -13,6 +13,17 @@ internal sealed partial class SqlTemplate(ReservationModel model)
     private const string Durable = "case when current_setting('synchronous_commit') = 'off' "
         + "then set_config('synchronous_commit', 'on', true) end as durable";
 
+    // Of a release alone: it need not outlive a crash. What comes back then names a living conductor by a token that no
+    // scope of its uses, and its next look at what carries its name gives that back; where the conductor is dead, it is
+    // taken over like all else of it. Whatever anybody does with the node afterwards is durable and stands later in the
+    // log, so it takes the release to the disk along with itself.
+    private const string Forgettable = "set_config('synchronous_commit', 'off', true) as forgettable";
+
+    // Whether anybody waits who is to be told that the node n is free, and the telling: the notification goes out with
+    // the commit. None where nobody waits, since a commit that sends one queues up behind all others that do.
+    private const string Wanted = "n.[wanted_until] > clock_timestamp()";
+    private const string Tell = "pg_notify([channel], n.[id]::text)";
+
     // Whether the conductor that an entry e of those that share a node names is dead, fenced or has left. None of them
     // is ever alive again, so any snapshot may say so; an entry of a conductor that has no row still counts. A dead one
     // that requires a fence only shared this node: a reader changes nothing, and it has been told to stop.
@@ -55,7 +66,9 @@ internal sealed partial class SqlTemplate(ReservationModel model)
         ["purpose"] = model.Columns.Purpose,
         ["reserved_at"] = model.Columns.ReservedAt,
         ["shared"] = model.Columns.Shared,
+        ["wanted_until"] = model.Columns.WantedUntil,
         ["writer_until"] = model.Columns.WriterUntil,
+        ["channel"] = model.ChannelLiteral,
         ["conductors"] = model.Conductors.Sql,
         ["holder"] = model.ConductorColumns.Holder,
         ["kind"] = model.ConductorColumns.Kind,
@@ -72,11 +85,14 @@ internal sealed partial class SqlTemplate(ReservationModel model)
         ["entity_id"] = model.EntityId ?? "",
         ["next_token"] = $"nextval({model.SequenceLiteral})",
         ["durable"] = Durable,
+        ["forgettable"] = Forgettable,
     };
 
     private readonly Dictionary<string, string> fragments = new()
     {
         ["entry_ended"] = EntryEnded,
+        ["wanted"] = Wanted,
+        ["tell"] = Tell,
         ["standing"] = Standing,
         ["join_standing"] = JoinStanding,
         ["is_node"] = model.Entity is null ? "true" : IsNode,

@@ -1,3 +1,4 @@
+using System.Text;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata;
 using Microsoft.EntityFrameworkCore.Storage;
@@ -7,6 +8,8 @@ namespace NodeLock.EntityFrameworkCore;
 /// <summary>A table of the model and its columns, by name and as SQL spells them.</summary>
 internal sealed class TableNames
 {
+    private const int LongestName = 63; // bytes
+
     private readonly IEntityType type;
     private readonly StoreObjectIdentifier table;
     private readonly ISqlGenerationHelper sql;
@@ -16,6 +19,21 @@ internal sealed class TableNames
 
     /// <summary>The table, delimited for SQL, with its schema where the model names one.</summary>
     public string Sql => sql.DelimitIdentifier(table.Name, table.Schema);
+
+    /// <summary>The table's own name, cut off where PostgreSQL cuts a name off.</summary>
+    public string Name
+    {
+        get
+        {
+            string name = table.Name;
+            while (Encoding.UTF8.GetByteCount(name) > LongestName)
+                name = name[..^(char.IsLowSurrogate(name[^1]) ? 2 : 1)];
+            return name;
+        }
+    }
+
+    /// <summary>The same, delimited for SQL.</summary>
+    public string DelimitedName => sql.DelimitIdentifier(Name);
 
     /// <summary>The table as a person writes it.</summary>
     public string Display => table.DisplayName();

@@ -31,7 +31,7 @@ public interface IConductorStore : IDisposable
     /// reservations that are. A row that still carries this holder and a token from the one with which the scope's own
     /// was drawn up to that, has had nobody else since; it gets the scope's token.
     /// </summary>
-    /// <returns>Those that it did this for.</returns>
+    /// <returns>Those that stand; one whose row is in somebody's hand gets its token at the next look.</returns>
     IReadOnlyList<HeldNode> Restore(string holder, IReadOnlyList<HandedOverNode> handedOver);
 
     /// <summary>Every node whose row carries this conductor's name, exclusive or shared.</summary>

@@ -15,6 +15,9 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
     // A writer waits until then. Written past its next attempt, so that one who gives up or dies leaves nothing behind.
     private DateTimeOffset? writerUntil;
 
+    // Whoever waits, until then; nobody has to be told of a release after that. At least as long as a writer does.
+    private DateTimeOffset? wantedUntil;
+
     private string? holder;
     private long token;
 
@@ -76,6 +79,7 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
         if (!Has(who, held)) return false;
         if (held.Mode == ReservationMode.Shared) shared.Remove(new SharedEntry(who, held.FencingToken));
         else holder = null;
+        TellIfWanted();
         return true;
     }
 
@@ -83,10 +87,16 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
     {
         if (holder is null || token != fencingToken) return false;
         (holder, token) = (null, store.DrawToken_NeedsLock());
+        TellIfWanted();
         return true;
     }
 
-    public bool Break(string sharer) => shared.RemoveAll(e => e.Holder == sharer) > 0;
+    public bool Break(string sharer)
+    {
+        if (shared.RemoveAll(e => e.Holder == sharer) == 0) return false;
+        TellIfWanted();
+        return true;
+    }
 
     public bool Restore(string who, HandedOverNode handedOver)
     {
@@ -106,8 +116,10 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
     public bool Sweep()
     {
         int dropped = shared.RemoveAll(e => store.HasDied_NeedsLock(e.Holder));
-        if (holder is null || !store.HasEnded_NeedsLock(holder)) return dropped > 0;
-        (holder, token) = (null, store.DrawToken_NeedsLock());
+        bool ends = holder is not null && store.HasEnded_NeedsLock(holder);
+        if (ends) (holder, token) = (null, store.DrawToken_NeedsLock());
+        if (!ends && dropped == 0) return false;
+        TellIfWanted();
         return true;
     }
 
@@ -115,7 +127,7 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
     {
         if (IsFreeFor(request)) return GrantExclusive(request);
         TimeSpan writerWaits = WriterWaits();
-        Wish(request.NextAttempt);
+        WishToWrite(request.NextAttempt);
         shared.Remove(EntryNamedBy(request));
         return new ReserveAnswer.Taken(ToReservation()!) { WriterWaits = writerWaits };
     }
@@ -128,6 +140,7 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
             && !(writerWaits > TimeSpan.Zero && othersShare))
             return GrantShared(request);
 
+        Wish(request.NextAttempt);
         shared.Remove(EntryNamedBy(request));
         return new ReserveAnswer.Taken(ToReservation()!) { WriterWaits = writerWaits };
     }
@@ -149,7 +162,7 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
         if (writerWaits > TimeSpan.Zero && writerUntil != request.Wish)
             return new ReserveAnswer.Taken(ToReservation()!) { WriterWaits = writerWaits };
 
-        Wish(request.NextAttempt);
+        WishToWrite(request.NextAttempt);
         return new ReserveAnswer.Taken(ToReservation()!) { Wish = writerUntil > store.Now ? writerUntil : null };
     }
 
@@ -161,6 +174,7 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
             (request.Holder, store.DrawToken_NeedsLock(), request.Purpose, store.Now, null);
         return new ReserveAnswer.Granted(token, reservedAt, takenOverFrom)
         {
+            Wanted = LeftOf(wantedUntil),
             Spares = [.. Enumerable.Range(0, request.Spares).Select(_ => store.DrawToken_NeedsLock())],
         };
     }
@@ -169,31 +183,49 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
     {
         if (!IsNamed(request) || request.NewToken <= token) return new ReserveAnswer.NotHeld();
         (token, purpose, reservedAt) = (request.NewToken, request.Purpose, store.Now);
-        return new ReserveAnswer.Granted(token, reservedAt, TakenOverFrom: null);
+        return new ReserveAnswer.Granted(token, reservedAt, TakenOverFrom: null) { Wanted = LeftOf(wantedUntil) };
     }
 
     private ReserveAnswer.Granted GrantShared(ReserveRequest request)
     {
         string? takenOverFrom = IsHeldBy(request.Holder) ? null : holder;
-        if (holder is not null) (holder, token) = (null, store.DrawToken_NeedsLock());
+        bool letsOthersShare = holder is not null;
+        if (letsOthersShare) (holder, token) = (null, store.DrawToken_NeedsLock());
         shared.RemoveAll(e => e.Holder == request.Holder || store.HasDied_NeedsLock(e.Holder));
         SharedEntry entry = new(request.Holder, store.DrawToken_NeedsLock());
         shared.Add(entry);
         (purpose, reservedAt) = (request.Purpose, store.Now);
+        if (letsOthersShare) TellIfWanted();
         return new ReserveAnswer.Granted(entry.Stamp, reservedAt, takenOverFrom) { WriterWaits = WriterWaits() };
     }
 
-    private void Wish(TimeSpan nextAttempt)
+    /// <summary>A writer's wish is one to be told of the release as well.</summary>
+    private void WishToWrite(TimeSpan nextAttempt)
     {
-        DateTimeOffset now = store.Now;
-        if (nextAttempt <= TimeSpan.Zero || writerUntil >= now + nextAttempt) return;
-        writerUntil = now + (2 * nextAttempt);
+        writerUntil = Prolonged(writerUntil, nextAttempt);
+        Wish(nextAttempt);
     }
 
-    private TimeSpan WriterWaits()
+    private void Wish(TimeSpan nextAttempt) => wantedUntil = Prolonged(wantedUntil, nextAttempt);
+
+    private DateTimeOffset? Prolonged(DateTimeOffset? until, TimeSpan nextAttempt)
     {
         DateTimeOffset now = store.Now;
-        return writerUntil > now ? writerUntil.Value - now : TimeSpan.Zero;
+        return nextAttempt <= TimeSpan.Zero || until >= now + nextAttempt ? until : now + (2 * nextAttempt);
+    }
+
+    private TimeSpan WriterWaits() => LeftOf(writerUntil);
+
+    private TimeSpan LeftOf(DateTimeOffset? until)
+    {
+        DateTimeOffset now = store.Now;
+        return until > now ? until.Value - now : TimeSpan.Zero;
+    }
+
+    /// <summary>The node is free, or may be for the one that shares it. While two do it is for nobody.</summary>
+    private void TellIfWanted()
+    {
+        if (shared.Count <= 1 && wantedUntil > store.Now) store.Tell_NeedsLock(nodeId);
     }
 
     /// <summary>Whether what the request names is this row's. To join, that is a shared entry.</summary>

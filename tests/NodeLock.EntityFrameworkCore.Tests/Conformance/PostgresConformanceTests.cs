@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using NodeLock.EntityFrameworkCore;
 using NodeLock.Tests.Postgres;
 using Npgsql;
 using Xunit;
@@ -10,8 +11,13 @@ public abstract class PostgresConformance<TContext>(ConformanceDatabase database
     : NodeLockRepositoryConformance, IClassFixture<ConformanceDatabase>
     where TContext : DbContext
 {
-    protected override async Task<INodeLockRepository> CreateAsync() => Open(new Contexts(
+    private Contexts? contexts;
+
+    protected override async Task<INodeLockRepository> CreateAsync() => Open(contexts = new Contexts(
         new DbContextOptionsBuilder<TContext>().UseNpgsql(await database.EmptyAsync(MakeAsync)).Options));
+
+    protected override INodeLockRepository OpenOther() =>
+        new EntityFrameworkCoreNodeLockRepository(ContextSource.Of(contexts!), KindName.OfNames("others"));
 
     protected override Task EraseConductorAsync(string holder) =>
         database.ExecuteAsync("delete from nodelock_conductors where holder = $1", holder);
@@ -129,7 +135,8 @@ public abstract class EntityConformance<TThing, TKey>(ConformanceDatabase databa
 
 public sealed class NamesContext(DbContextOptions<NamesContext> options) : DbContext(options)
 {
-    protected override void OnModelCreating(ModelBuilder modelBuilder) => modelBuilder.AddNodeLock();
+    protected override void OnModelCreating(ModelBuilder modelBuilder) =>
+        modelBuilder.AddNodeLock().AddNodeLock("others");
 }
 
 public sealed class ThingsContext<TThing>(DbContextOptions<ThingsContext<TThing>> options) : DbContext(options)
@@ -138,7 +145,7 @@ public sealed class ThingsContext<TThing>(DbContextOptions<ThingsContext<TThing>
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
         modelBuilder.Entity<TThing>().Property("Id").ValueGeneratedNever();
-        modelBuilder.AddNodeLock<TThing>();
+        modelBuilder.AddNodeLock<TThing>().AddNodeLock("others");
     }
 }
 

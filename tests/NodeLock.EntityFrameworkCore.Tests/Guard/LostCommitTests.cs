@@ -181,7 +181,7 @@ public sealed class LostCommitTests(PostgresFixture postgres) : GuardTest(postgr
         Assert.True(await IsCommittedAsync("another", release: true));
 
         Task<bool?> IsCommittedAsync(string of, bool release) => new LostCommit(repository.Statements,
-            new Guarded(committed, of), release ? (repository.GuardSql.IsReleased, reservation) : null, Limit)
+            new Guarded(committed, of, IsWanted: false), release ? (repository.GuardSql.IsReleased, reservation) : null, Limit)
             .IsCommittedAsync();
     }
 

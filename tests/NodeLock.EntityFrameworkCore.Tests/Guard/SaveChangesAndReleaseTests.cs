@@ -124,6 +124,50 @@ public sealed class SaveChangesAndReleaseTests(PostgresFixture postgres) : Guard
         Assert.Equal(expected, found);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Those_who_wait_are_told_after_the_commit_and_nobody_where_nobody_does(bool isWanted)
+    {
+        TestConductor a = await StartAsync();
+        TaskScope task = await a.AcquireOnceAsync(Node);
+        if (isWanted) await IsWantedAsync();
+        await using IReleaseListener listener = await a.Repository.ListenAsync(null, Limit, CancellationToken.None);
+        await using Ledger ledger = Open().With("final");
+
+        await ledger.SaveChangesAndReleaseAsync(task);
+        await Fleet.ExecuteAsync("notify nodelock_nodes");
+
+        if (isWanted) Assert.Equal(Node, await listener.HearAsync(CancellationToken.None).WithinLimit());
+        Assert.Null(await listener.HearAsync(CancellationToken.None).WithinLimit());
+    }
+
+    [Fact]
+    public async Task What_is_saved_stays_saved_where_nobody_can_be_told()
+    {
+        await Fleet.ExecuteAsync("""
+            create schema broken;
+            create function broken.pg_notify(text, text) returns void language plpgsql as $$
+            begin
+              raise exception 'too many notifications' using errcode = '54000';
+            end $$;
+            """);
+        string broken = $"{Fleet.ConnectionString};Search Path=broken,pg_catalog,public";
+        TestConductor a = await StartAsync(new ConductorSetup { ConnectionString = broken });
+        TaskScope task = await a.AcquireOnceAsync(Node);
+        await IsWantedAsync();
+        await using Ledger ledger = Ledger.Open(broken).With("final");
+
+        Assert.Equal(1, await ledger.SaveChangesAndReleaseAsync(task));
+
+        Assert.Equal("final", await SavedAsync());
+        Assert.Null(await Fleet.HolderOfAsync(Node));
+        Assert.False(task.Lost.IsCancellationRequested);
+    }
+
+    private Task IsWantedAsync() => Fleet.ExecuteAsync(
+        "update nodelock_nodes set reservation_wanted_until = now() + interval '1 hour'");
+
     private async Task<object?> XminAsync(string rows) =>
         await Fleet.ScalarAsync($"select xmin::text from {rows}");
 }

@@ -4,7 +4,8 @@ using Xunit;
 
 namespace NodeLock.Tests.Safety;
 
-/// <summary>What must outlive a crash waits for the disk.</summary>
+/// <summary>What must outlive a crash waits for the disk, and a release does not; of each statement alone, see
+/// <see cref="ReleaseSqlTests"/>.</summary>
 public sealed class DurabilityTests(PostgresFixture postgres) : SafetyTest(postgres)
 {
     private static readonly NodeId Node = new("durable");
@@ -48,14 +49,15 @@ public sealed class DurabilityTests(PostgresFixture postgres) : SafetyTest(postg
     [Theory]
     [InlineData("local")]
     [InlineData("remote_apply")]
-    public async Task A_default_that_waits_for_the_disk_is_left_as_it_is(string setting)
+    public async Task A_default_that_waits_for_the_disk_is_left_as_it_is_but_for_a_release(string setting)
     {
         await ByDefaultAsync("synchronous_commit", setting);
         await Fleet.ExecuteAsync("""
-            create table commits (synchronous text);
+            create table commits (what text);
             create function note() returns trigger language plpgsql as $$
             begin
-              insert into commits values (current_setting('synchronous_commit'));
+              insert into commits values (case when new.reservation is null then 'release ' else 'reserve ' end
+                || current_setting('synchronous_commit'));
               return null;
             end $$;
             create constraint trigger note after update on nodelock_nodes deferrable initially deferred
@@ -64,7 +66,8 @@ public sealed class DurabilityTests(PostgresFixture postgres) : SafetyTest(postg
 
         await Fleet.StartAsync();
 
-        Assert.Equal(setting, await Fleet.ScalarAsync("select string_agg(distinct synchronous, ', ') from commits"));
+        Assert.Equal($"release off, reserve {setting}",
+            await Fleet.ScalarAsync("select string_agg(distinct what, ', ' order by what) from commits"));
     }
 
     private async Task ByDefaultAsync(string setting, string value)

@@ -111,6 +111,50 @@ public sealed class ConformanceControlTests
         suite => suite.Of_many_none_is_granted_when_all_or_none_are_asked_for_and_one_is_taken());
 
     [Fact]
+    public Task A_store_that_tells_nobody_is_caught() => CaughtAsync(
+        (store, way) => way.OnRelease = async (_, carryOut) =>
+        {
+            HashSet<InMemoryReleaseListener> listeners = ((InMemoryNodeLockRepository)store).Listeners;
+            InMemoryReleaseListener[] deaf = [.. listeners];
+            listeners.Clear();
+            await carryOut();
+            listeners.UnionWith(deaf);
+        },
+        suite => suite.A_release_is_told_while_somebody_waits_for_the_node());
+
+    [Fact]
+    public Task A_store_that_tells_of_every_release_is_caught() => CaughtAsync(
+        (store, way) => way.OnRelease = async (held, carryOut) =>
+        {
+            await carryOut();
+            InMemoryNodeLockRepository memory = (InMemoryNodeLockRepository)store;
+            lock (memory.Sync) memory.Tell_NeedsLock(held.NodeId);
+        },
+        suite => suite.Nothing_is_told_where_nobody_waits());
+
+    [Fact]
+    public Task A_store_to_which_a_sharer_is_nobody_is_caught() => CaughtAsync(
+        (store, way) => way.OnReserve = (request, carryOut) => request.Action == ReserveAction.Share
+            ? store.ReserveAsync(request with { NextAttempt = TimeSpan.Zero }, World.Second)
+            : carryOut(),
+        suite => suite.Whoever_is_refused_and_will_ask_again_is_to_be_told(ReserveAction.Share));
+
+    [Fact]
+    public Task A_store_that_says_nothing_of_those_who_wait_is_caught() => CaughtAsync(
+        (_, way) => way.OnReserve = async (_, carryOut) => await carryOut() is var answer
+            && answer is ReserveAnswer.Granted granted
+                ? granted with { Wanted = TimeSpan.Zero }
+                : answer,
+        suite => suite.A_wish_outlasts_the_grants_between_until_it_ends());
+
+    [Fact]
+    public Task A_store_that_takes_the_wish_of_one_of_many_for_that_of_all_is_caught() => CaughtAsync(
+        (store, way) => way.OnReserveMany = (requests, atomicity, _) => store.ReserveManyAsync(
+            [.. requests.Select(r => r with { NextAttempt = requests.Max(o => o.NextAttempt) })],
+            atomicity, World.Second),
+        suite => suite.Of_many_that_are_refused_each_leaves_the_wish_that_it_asks_for());
+
+    [Fact]
     public async Task The_same_without_a_fault_passes()
     {
         await RunAsync((_, _) => { }, suite => suite.A_release_by_another_token_changes_nothing());
@@ -147,6 +191,8 @@ public sealed class ConformanceControlTests
             fault(store, way);
             return Task.FromResult<INodeLockRepository>(way);
         }
+
+        protected override INodeLockRepository OpenOther() => new InMemoryNodeLockRepository();
 
         protected override Task EraseConductorAsync(string holder) => throw new NotSupportedException();
     }

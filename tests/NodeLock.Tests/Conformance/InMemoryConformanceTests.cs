@@ -14,6 +14,8 @@ public sealed class InMemoryConformanceTests : NodeLockRepositoryConformance
         return Task.FromResult<INodeLockRepository>(repository);
     }
 
+    protected override INodeLockRepository OpenOther() => new InMemoryNodeLockRepository();
+
     protected override Task EraseConductorAsync(string holder)
     {
         repository.Conductors.Remove(holder);

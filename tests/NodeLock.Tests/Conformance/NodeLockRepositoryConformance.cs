@@ -44,6 +44,10 @@ public abstract partial class NodeLockRepositoryConformance : IAsyncLifetime
     /// <summary>Opens an empty store.</summary>
     protected abstract Task<INodeLockRepository> CreateAsync();
 
+    /// <summary>Opens a store of another kind of nodes, with the same ids, beside the first as far as one is beside
+    /// another.</summary>
+    protected abstract INodeLockRepository OpenOther();
+
     /// <summary>Removes a conductor's entry past the store's back, as a restored table may lack it.</summary>
     protected abstract Task EraseConductorAsync(string holder);
 
