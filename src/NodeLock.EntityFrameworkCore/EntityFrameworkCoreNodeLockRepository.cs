@@ -243,7 +243,8 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         };
 
     private Statement<ReserveAnswer?> BesideSharers(ReserveRequest request, object id, TimeSpan timeLimit) => Of(
-        request with { Spares = 0 }, timeLimit, sql.Shared.Reserve, id, request.Holder, request.KnownToken, request.Purpose, ReserveRowWait,
+        request with { Spares = 0 }, timeLimit, sql.Shared.Reserve, id, request.Holder, request.KnownToken,
+        request.Purpose, ReserveRowWait,
         request.NextAttempt, request.Action == ReserveAction.Upgrade,
         request.Wish is { } wish ? wish.ToUniversalTime() : DBNull.Value);
 

@@ -58,7 +58,7 @@ internal static class ReserveReply
         {
             Wanted = isExclusive ? WaitOf(row) : TimeSpan.Zero,
             WriterWaits = isExclusive ? TimeSpan.Zero : WaitOf(row),
-            Spares = request.Spares > 0 ? row.GetFieldValue<long[]>(Spares) : [],
+            Spares = request is { Action: ReserveAction.Reserve, Spares: > 0 } ? row.GetFieldValue<long[]>(Spares) : [],
         };
     }
 

@@ -79,8 +79,8 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     /// </summary>
     public void GiveWayIfWanted_NeedsLock(Place leaving)
     {
-        if (leaving.IsInside && inside.Count == 1 && IsWanted_NeedsLock
-            && Claim_NeedsLock is { Mode: ReservationMode.Exclusive } && (line.Count == 0 || Turns_NeedsLock >= MostTurns))
+        if (leaving.IsInside && inside.Count == 1 && Claim_NeedsLock is { Mode: ReservationMode.Exclusive }
+            && IsWanted_NeedsLock && (line.Count == 0 || Turns_NeedsLock >= MostTurns))
             gates.GiveWay_NeedsLock(nodeId);
     }
 
