@@ -1,9 +1,7 @@
 namespace NodeLock.Benchmarks;
 
-/// <summary>One claim that is measured, on a database of its own.</summary>
-internal sealed record Benchmark(
-    string Name, string What,
-    Func<BenchmarkDatabase, BenchmarkOptions, Figures, CancellationToken, Task> RunAsync)
+/// <summary>One claim, or a few that belong together, and what measures them.</summary>
+internal sealed record Benchmark(string Name, string What, Func<BenchmarkRun, Task> RunAsync)
 {
     /// <summary>In the order in which they run.</summary>
     public static IReadOnlyList<Benchmark> All { get; } =
