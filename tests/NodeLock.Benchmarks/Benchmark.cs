@@ -7,6 +7,7 @@ internal sealed record Benchmark(string Name, string What, Func<BenchmarkRun, Ta
     public static IReadOnlyList<Benchmark> All { get; } =
     [
         new("latency", "one uncontended acquire and dispose, against raw Npgsql", Latency.RunAsync),
+        new("handover", "a contended node, between tasks and between processes", HandOver.RunAsync),
         new("many", "500 nodes in one step, against one after another", ManyNodes.RunAsync),
         new("hot", "the share of HOT updates in the reservation table", HotUpdates.RunAsync),
     ];

@@ -1,6 +1,8 @@
 using NodeLock.Benchmarks;
 using NodeLock.Tests.Postgres;
 
+if (args is [ChildConductor.Verb, string settings]) return await ChildConductor.RunAsync(settings);
+
 BenchmarkOptions options;
 try
 {
