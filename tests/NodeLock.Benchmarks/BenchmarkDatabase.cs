@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Infrastructure;
 using Microsoft.Extensions.DependencyInjection;
 using NodeLock.Tests.Postgres;
 using Npgsql;
@@ -28,6 +29,10 @@ internal sealed class BenchmarkDatabase : IAsyncDisposable
 
     public IReadOnlyList<NodeId> Nodes { get; }
 
+    // Connections that do not outlive what they are for, nor the database.
+    private DbContextOptions<BenchmarkContext> Unpooled => new DbContextOptionsBuilder<BenchmarkContext>()
+        .UseNpgsql(new NpgsqlConnectionStringBuilder(ConnectionString) { Pooling = false }.ConnectionString).Options;
+
     public static async Task<BenchmarkDatabase> CreateAsync(PostgresServer server, string name, int nodes)
     {
         string plain = await server.CreateDatabaseAsync(name);
@@ -38,14 +43,18 @@ internal sealed class BenchmarkDatabase : IAsyncDisposable
         return database;
     }
 
-    /// <summary>For its model, and to make the tables; not from a pool, which would outlive the database.</summary>
-    public BenchmarkContext Context() => new(new DbContextOptionsBuilder<BenchmarkContext>()
-        .UseNpgsql(new NpgsqlConnectionStringBuilder(ConnectionString) { Pooling = false }.ConnectionString).Options);
+    /// <summary>For its model, and to make the tables.</summary>
+    public BenchmarkContext Context() => new(Unpooled);
+
+    /// <summary>A repository of which no task manager knows.</summary>
+    public INodeLockRepository Repository() => EntityFrameworkCoreNodeLockRepository.For(
+        new PooledDbContextFactory<BenchmarkContext>(Unpooled));
 
     /// <summary>A task manager on contexts from a pool; for the server, another process.</summary>
-    public TaskManager TaskManager(Action<NodeLockOptions>? configure = null, int mostConnections = 100)
+    public TaskManager TaskManager(
+        Action<NodeLockOptions>? configure = null, Action<NpgsqlConnectionStringBuilder>? configurePool = null)
     {
-        string pool = Pool(SessionCount.NodeLock, mostConnections);
+        string pool = Pool(configurePool);
         return TaskManager(services => services.AddPooledDbContextFactory<BenchmarkContext>(
             options => options.UseNpgsql(pool)), configure);
     }
@@ -53,14 +62,18 @@ internal sealed class BenchmarkDatabase : IAsyncDisposable
     /// <summary>A task manager on contexts that are each made in a fresh scope.</summary>
     public TaskManager TaskManagerOnScopes()
     {
-        string pool = Pool(SessionCount.NodeLock, mostConnections: 100);
+        string pool = Pool(configure: null);
         return TaskManager(services => services.AddDbContext<BenchmarkContext>(
             options => options.UseNpgsql(pool)), configure: null);
     }
 
     /// <summary>A pool of connections with the same settings.</summary>
     public NpgsqlDataSource DataSource(string application = "raw", int mostConnections = 100) =>
-        NpgsqlDataSource.Create(WithPool(application, mostConnections));
+        NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(ConnectionString)
+        {
+            ApplicationName = application,
+            MaxPoolSize = mostConnections,
+        });
 
     public async Task ExecuteAsync(string sql)
     {
@@ -110,19 +123,13 @@ internal sealed class BenchmarkDatabase : IAsyncDisposable
         return provider.GetRequiredService<TaskManager>();
     }
 
-    private string Pool(string application, int mostConnections)
+    private string Pool(Action<NpgsqlConnectionStringBuilder>? configure)
     {
-        string pool = WithPool(application, mostConnections);
-        pools.Add(pool);
-        return pool;
+        NpgsqlConnectionStringBuilder settings = new(ConnectionString) { ApplicationName = "NodeLock pool" };
+        configure?.Invoke(settings);
+        pools.Add(settings.ConnectionString);
+        return settings.ConnectionString;
     }
-
-    private string WithPool(string application, int mostConnections) =>
-        new NpgsqlConnectionStringBuilder(ConnectionString)
-        {
-            ApplicationName = application,
-            MaxPoolSize = mostConnections,
-        }.ConnectionString;
 }
 
 internal sealed class BenchmarkContext(DbContextOptions<BenchmarkContext> options) : DbContext(options)

@@ -9,9 +9,6 @@ namespace NodeLock.Benchmarks;
 /// </summary>
 internal sealed class SessionCount : IAsyncDisposable
 {
-    /// <summary>What the pools of task managers are called.</summary>
-    public const string NodeLock = "NodeLock pool";
-
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
 
     private readonly CancellationTokenSource ends = new();
