@@ -6,6 +6,7 @@ internal sealed record Benchmark(string Name, string What, Func<BenchmarkRun, Ta
     /// <summary>In the order in which they run.</summary>
     public static IReadOnlyList<Benchmark> All { get; } =
     [
+        new("commit", "one durable update by raw Npgsql, the unit of the others", Commit.RunAsync),
         new("latency", "one uncontended acquire and dispose, against raw Npgsql", Latency.RunAsync),
         new("throughput", "many tasks over few connections, against raw Npgsql and pgbench", Throughput.RunAsync),
         new("handover", "a contended node, between tasks and between processes", HandOver.RunAsync),

@@ -5,7 +5,11 @@ namespace NodeLock.Benchmarks;
 /// <summary>What the command line asks for.</summary>
 internal sealed record BenchmarkOptions
 {
+    private const int RunsOfReport = 3;
+    private const string ReportOption = "--report";
+
     private Benchmark[] named = [];
+    private int runs;
 
     public static string HelpText =>
         $"""
@@ -18,16 +22,18 @@ internal sealed record BenchmarkOptions
         {string.Join(Environment.NewLine, Benchmark.All.Select(b => $"  {b.Name,-12} {b.What}"))}
 
         Options:
-          --runs N     whole runs, whose medians are printed; {Default.Runs}, and 1 to 100
-          --quick      a little of everything, to see that it works; the figures mean nothing
-          --minutes N  the limit of all runs together; {Default.TimeLimit.TotalMinutes}, and 1 to 600
+          --runs N        whole runs, whose medians are printed; 1, for a report {RunsOfReport}, and 1 to 100
+          --report[=PATH] writes a Markdown page too; results/report.md beside the sources
+          --quick         a little of everything, to see that it works; the figures mean nothing
+          --minutes N     the limit of all runs together; {Default.TimeLimit.TotalMinutes}, and 1 to 600
         """;
 
     public IReadOnlyList<Benchmark> Benchmarks => named.Length > 0 ? named : Benchmark.All;
     public bool Help { get; private init; }
     public bool IsQuick { get; private init; }
-    public int Runs { get; private init; } = 1;
-    public TimeSpan TimeLimit { get; private init; } = TimeSpan.FromMinutes(60);
+    public int Runs => runs > 0 ? runs : ReportPath is null ? 1 : RunsOfReport;
+    public string? ReportPath { get; private init; }
+    public TimeSpan TimeLimit { get; private init; } = TimeSpan.FromMinutes(90);
 
     private static BenchmarkOptions Default { get; } = new();
 
@@ -43,7 +49,10 @@ internal sealed record BenchmarkOptions
             {
                 "--help" or "-h" => options with { Help = true },
                 "--quick" => options with { IsQuick = true },
-                "--runs" => options with { Runs = Value(100) },
+                "--runs" => options with { runs = Value(100) },
+                ReportOption => options with { ReportPath = Report.DefaultPath() },
+                _ when argument.StartsWith($"{ReportOption}=", StringComparison.Ordinal) =>
+                    options with { ReportPath = argument[(ReportOption.Length + 1)..] },
                 "--minutes" => options with { TimeLimit = TimeSpan.FromMinutes(Value(600)) },
                 _ => options with { named = [.. options.named, BenchmarkOf(argument)] },
             };

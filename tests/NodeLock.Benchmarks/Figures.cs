@@ -21,11 +21,13 @@ internal sealed class Figures
         figure.Values.Add(value);
     }
 
+    public Figure? Find(string name) => all.GetValueOrDefault(name);
+
     /// <summary>The medians over all runs, on stdout.</summary>
     public void Print()
     {
         foreach (Figure figure in All)
-            Console.WriteLine($"{figure.Name} {Figure.Text(figure.Values.Median())} {figure.Unit}");
+            Console.WriteLine($"{figure.Name} {figure.Text()} {figure.Unit}");
     }
 }
 
@@ -33,6 +35,13 @@ internal sealed class Figures
 internal sealed record Figure(string Name, string Unit)
 {
     public List<double> Values { get; } = [];
+
+    public double Median => Values.Median();
+
+    public string Text() => Text(Median);
+
+    /// <summary>From the least to the greatest of the runs.</summary>
+    public string Range() => $"{Text(Values.Min())} – {Text(Values.Max())}";
 
     /// <summary>With four significant digits or more.</summary>
     public static string Text(double value)

@@ -29,12 +29,13 @@ Console.CancelKeyPress += (_, pressed) =>
 };
 
 var figures = new Figures();
+IReadOnlyList<string> facts;
 bool failed = false;
 try
 {
     await using PrivateCluster server = await PrivateCluster.StartNewAsync();
-    Figures.Progress(
-        $"PostgreSQL {server.VersionText}, {Environment.ProcessorCount} processors, .NET {Environment.Version}");
+    facts = await Machine.FactsAsync(server);
+    foreach (string fact in facts) Figures.Progress($"{fact}");
     for (int run = 1; run <= options.Runs; run++)
     {
         foreach (Benchmark benchmark in options.Benchmarks)
@@ -51,6 +52,8 @@ catch (Exception) when (limit.IsCancellationRequested) // what is cut short fail
 }
 
 figures.Print();
+foreach (string missed in Report.Missed(figures)) Figures.Progress($"missed: {missed}");
+if (options.ReportPath is { } path) await new Report(options, figures, facts).WriteAsync(path);
 return failed ? 1 : 0;
 
 // One that fails must not cost the figures of the others, which may have taken half an hour.
