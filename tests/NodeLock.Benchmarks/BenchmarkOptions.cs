@@ -5,7 +5,11 @@ namespace NodeLock.Benchmarks;
 /// <summary>What the command line asks for.</summary>
 internal sealed record BenchmarkOptions
 {
+    private const int RunsOfReport = 3;
+    private const string ReportOption = "--report";
+
     private Benchmark[] named = [];
+    private int runs;
 
     public static string HelpText =>
         $"""
@@ -15,29 +19,21 @@ internal sealed record BenchmarkOptions
         dotnet run -c Release --project tests/NodeLock.Benchmarks -- [benchmark …] [option …]
 
         Benchmarks; all of them when none is named:
-        {string.Join(Environment.NewLine, Benchmark.All.Select(b => $"  {b.Name,-16} {b.What}"))}
+        {string.Join(Environment.NewLine, Benchmark.All.Select(b => $"  {b.Name,-12} {b.What}"))}
 
         Options:
-          --nodes N        nodes in the table; {Default.Nodes}, and 1 to 1000000
-          --rounds N       latency: counted rounds; {Default.Rounds}, and 1 to 1000
-          --warm-up N      latency: rounds before them; {Default.WarmUpRounds}, and 0 to 1000
-          --cycles N       latency: cycles of each in a round; {Default.Cycles}, and 1 to 100000
-          --many-rounds N  many: counted rounds; {Default.ManyRounds}, and 1 to 1000
-          --many-warm-up N many: rounds before them; {Default.ManyWarmUpRounds}, and 0 to 1000
-          --hot-cycles N   hot: cycles; {Default.HotCycles}, and 1 to 10000000
-          --minutes N      the limit of the whole run; {Default.TimeLimit.TotalMinutes}, and 1 to 600
+          --runs N        whole runs, whose medians are printed; 1, for a report {RunsOfReport}, and 1 to 100
+          --report[=PATH] writes a Markdown page too; results/report.md beside the sources
+          --quick         a little of everything, to see that it works; the figures mean nothing
+          --minutes N     the limit of all runs together; {Default.TimeLimit.TotalMinutes}, and 1 to 600
         """;
 
     public IReadOnlyList<Benchmark> Benchmarks => named.Length > 0 ? named : Benchmark.All;
     public bool Help { get; private init; }
-    public int Nodes { get; private init; } = 100;
-    public int Rounds { get; private init; } = 50;
-    public int WarmUpRounds { get; private init; } = 20;
-    public int Cycles { get; private init; } = 100;
-    public int ManyRounds { get; private init; } = 30;
-    public int ManyWarmUpRounds { get; private init; } = 10;
-    public int HotCycles { get; private init; } = 10_000;
-    public TimeSpan TimeLimit { get; private init; } = TimeSpan.FromMinutes(15);
+    public bool IsQuick { get; private init; }
+    public int Runs => runs > 0 ? runs : ReportPath is null ? 1 : RunsOfReport;
+    public string? ReportPath { get; private init; }
+    public TimeSpan TimeLimit { get; private init; } = TimeSpan.FromMinutes(90);
 
     private static BenchmarkOptions Default { get; } = new();
 
@@ -48,19 +44,16 @@ internal sealed record BenchmarkOptions
         for (int i = 0; i < arguments.Length; i++)
         {
             string argument = arguments[i];
-            int Value(int least, int most) =>
-                Number(argument, i + 1 < arguments.Length ? arguments[++i] : "", least, most);
+            int Value(int most) => Number(argument, i + 1 < arguments.Length ? arguments[++i] : "", most);
             options = argument switch
             {
                 "--help" or "-h" => options with { Help = true },
-                "--nodes" => options with { Nodes = Value(1, 1_000_000) },
-                "--rounds" => options with { Rounds = Value(1, 1000) },
-                "--warm-up" => options with { WarmUpRounds = Value(0, 1000) },
-                "--cycles" => options with { Cycles = Value(1, 100_000) },
-                "--many-rounds" => options with { ManyRounds = Value(1, 1000) },
-                "--many-warm-up" => options with { ManyWarmUpRounds = Value(0, 1000) },
-                "--hot-cycles" => options with { HotCycles = Value(1, 10_000_000) },
-                "--minutes" => options with { TimeLimit = TimeSpan.FromMinutes(Value(1, 600)) },
+                "--quick" => options with { IsQuick = true },
+                "--runs" => options with { runs = Value(100) },
+                ReportOption => options with { ReportPath = Report.DefaultPath() },
+                _ when argument.StartsWith($"{ReportOption}=", StringComparison.Ordinal) =>
+                    options with { ReportPath = argument[(ReportOption.Length + 1)..] },
+                "--minutes" => options with { TimeLimit = TimeSpan.FromMinutes(Value(600)) },
                 _ => options with { named = [.. options.named, BenchmarkOf(argument)] },
             };
         }
@@ -71,9 +64,9 @@ internal sealed record BenchmarkOptions
     private static Benchmark BenchmarkOf(string name) => Benchmark.All.FirstOrDefault(b => b.Name == name)
         ?? throw new FormatException($"There is no benchmark or option '{name}'.");
 
-    private static int Number(string option, string text, int least, int most) =>
+    private static int Number(string option, string text, int most) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value)
-        && value >= least && value <= most
+        && value >= 1 && value <= most
             ? value
-            : throw new FormatException($"{option} takes a number from {least} to {most}, not '{text}'.");
+            : throw new FormatException($"{option} takes a number from 1 to {most}, not '{text}'.");
 }

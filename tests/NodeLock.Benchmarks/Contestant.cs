@@ -9,10 +9,36 @@ internal sealed class Contestant(string name, Func<NodeId, CancellationToken, Ta
     private readonly List<double> medians = [];
     private long allocated;
 
+    /// <summary>Behind the name of the benchmark; empty for the one that the benchmark is about.</summary>
     public string Name => name;
 
+    /// <summary>The median of the last round, also of one that did not count.</summary>
+    public double LastMedian { get; private set; }
+
+    public double P50 => milliseconds.Median();
+
+    public double P99 => milliseconds.Percentile(99);
+
+    /// <summary>Bytes, by all threads of the process.</summary>
+    public double AllocatedPerCycle => (double)allocated / milliseconds.Count;
+
+    public double RatioByRound(Contestant other) => Percentiles.RatioByRound(medians, other.medians);
+
+    /// <summary>Several take turns, so that what else the machine does meets all of them.</summary>
+    public static async Task TakeTurnsAsync(
+        Contestant[] contestants, BenchmarkDatabase database, Rounds rounds, CancellationToken stop)
+    {
+        foreach (Round round in rounds)
+        {
+            foreach (Contestant contestant in contestants)
+                await contestant.RunAsync(database.Nodes, rounds.Cycles, round.Counts, stop);
+            round.Tell(string.Join(", ", contestants.Select(c => FormattableString.Invariant(
+                $"{(c.Name.Length > 0 ? c.Name : "NodeLock")} {c.LastMedian:F3} ms"))));
+        }
+    }
+
     /// <summary>Runs cycles one after another, over all nodes in turn.</summary>
-    public async Task RunAsync(IReadOnlyList<NodeId> nodes, int cycles, bool counts, CancellationToken stop)
+    private async Task RunAsync(IReadOnlyList<NodeId> nodes, int cycles, bool counts, CancellationToken stop)
     {
         var round = new List<double>(cycles);
         long allocatedBefore = GC.GetTotalAllocatedBytes(precise: true);
@@ -24,31 +50,11 @@ internal sealed class Contestant(string name, Func<NodeId, CancellationToken, Ta
             round.Add(Stopwatch.GetElapsedTime(began).TotalMilliseconds);
         }
 
-        LastMedian = Percentile(round, 50);
+        long allocatedHere = GC.GetTotalAllocatedBytes(precise: true) - allocatedBefore;
+        LastMedian = round.Median();
         if (!counts) return;
-        allocated += GC.GetTotalAllocatedBytes(precise: true) - allocatedBefore;
+        allocated += allocatedHere;
         milliseconds.AddRange(round);
         medians.Add(LastMedian);
-    }
-
-    /// <summary>The median of the last round, also of one that did not count.</summary>
-    public double LastMedian { get; private set; }
-
-    public double P50 => Percentile(milliseconds, 50);
-
-    public double P99 => Percentile(milliseconds, 99);
-
-    /// <summary>Bytes, by all threads of the process.</summary>
-    public double AllocatedPerCycle => (double)allocated / milliseconds.Count;
-
-    /// <summary>The median over the rounds of this one's median by the other's: what else the machine does comes and
-    /// goes, and is much the same within a round.</summary>
-    public double RatioByRound(Contestant other) =>
-        Percentile([.. medians.Zip(other.medians, (mine, its) => mine / its)], 50);
-
-    private static double Percentile(List<double> values, int percent)
-    {
-        double[] sorted = [.. values.Order()];
-        return sorted[Math.Min(sorted.Length - 1, sorted.Length * percent / 100)];
     }
 }

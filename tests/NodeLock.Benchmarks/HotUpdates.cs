@@ -11,29 +11,27 @@ internal static class HotUpdates
     private static readonly TimeSpan StatisticsLimit = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan StatisticsInterval = TimeSpan.FromMilliseconds(100);
 
-    public static async Task RunAsync(BenchmarkDatabase database, BenchmarkOptions options, Figures figures,
-        CancellationToken stop)
+    public static async Task RunAsync(BenchmarkRun run)
     {
-        TaskManager manager = database.OnPooledContexts();
+        await using BenchmarkDatabase database = await run.DatabaseAsync(100);
+        TaskManager manager = database.TaskManager();
+        int cycles = run.Sized(10_000, 500);
         long began = Stopwatch.GetTimestamp();
-        for (int i = 0; i < options.HotCycles; i++)
+        for (int i = 0; i < cycles; i++)
         {
             NodeId node = database.Nodes[i % database.Nodes.Count];
-            await using (await manager.AcquireAsync(node, "power on", stop))
-            {
-            }
-
-            if ((i + 1) % 2000 == 0) Figures.Progress($"  {i + 1} of {options.HotCycles} cycles");
+            await manager.CycleAsync(node, "power on", run.Stop);
+            if ((i + 1) % 2000 == 0) Figures.Progress($"  {i + 1} of {cycles} cycles");
         }
 
         TimeSpan took = Stopwatch.GetElapsedTime(began);
         await database.EndTaskManagersAsync(); // a session that ends tells what it has not told yet
-        long updates = 2L * options.HotCycles;
-        long hot = await HotOfAsync(database, updates, stop);
-        figures.Add("hot.share", 100.0 * hot / updates, "%");
-        figures.Add("hot.updates", updates, "updates");
-        figures.Add("hot.not_hot", updates - hot, "updates");
-        figures.Add("hot.cycles_per_second", options.HotCycles / took.TotalSeconds, "1/s");
+        long updates = 2L * cycles;
+        long hot = await HotOfAsync(database, updates, run.Stop);
+        run.Add("share", 100.0 * hot / updates, "%");
+        run.Add("updates", updates, "updates");
+        run.Add("not_hot", updates - hot, "updates");
+        run.Add("cycles_per_second", cycles / took.TotalSeconds, "1/s");
     }
 
     private static async Task<long> HotOfAsync(BenchmarkDatabase database, long updates, CancellationToken stop)

@@ -10,53 +10,41 @@ internal static class Latency
 {
     private const string Purpose = "power on";
 
-    public static async Task RunAsync(BenchmarkDatabase database, BenchmarkOptions options, Figures figures,
-        CancellationToken stop)
+    public static async Task RunAsync(BenchmarkRun run)
     {
-        await RawNodes.CreateTableAsync(database);
+        await using BenchmarkDatabase database = await run.DatabaseAsync(100);
+        await PlainNodes.CreateTableAsync(database);
         await using NpgsqlDataSource connections = database.DataSource();
-        var raw = new RawNodes(connections, $"{Environment.MachineName}/{Guid.NewGuid():N}");
-        TaskManager pooled = database.OnPooledContexts();
-        TaskManager scoped = database.OnScopedContexts();
-        var baseline = new Contestant("latency.raw", (node, token) => raw.CycleAsync(node, Purpose, token));
-        var nodeLock = new Contestant("latency", (node, token) => CycleAsync(pooled, node, token));
-        var inScopes = new Contestant("latency.scope", (node, token) => CycleAsync(scoped, node, token));
-        var floor = new Contestant("latency.select_1", (_, token) => SelectTwiceAsync(connections, token));
+        SameStatements same = await SameStatements.EnterAsync(database, connections);
+        var twoUpdates = new PlainNodes(connections, $"plain/{Guid.NewGuid():N}", PlainNodes.ReleaseLater);
+        TaskManager pooled = database.TaskManager();
+        TaskManager scoped = database.TaskManagerOnScopes();
+        var raw = new Contestant("raw", (node, token) => same.CycleAsync(node, Purpose, token));
+        var nodeLock = new Contestant("", (node, token) => pooled.CycleAsync(node, Purpose, token));
+        var plain = new Contestant("plain", (node, token) => twoUpdates.CycleAsync(node, Purpose, token));
+        var scope = new Contestant("scope", (node, token) => scoped.CycleAsync(node, Purpose, token));
+        var floor = new Contestant("select_1", (_, token) => SelectTwiceAsync(connections, token));
 
-        await TakeTurnsAsync([baseline, nodeLock, inScopes, floor], database.Nodes, options, stop);
+        Rounds rounds = new(WarmUp: run.Sized(20, 2), Counted: run.Sized(50, 3), Cycles: run.Sized(100, 20));
+        await Contestant.TakeTurnsAsync([raw, nodeLock, plain, scope, floor], database, rounds, run.Stop);
 
-        figures.Add($"{nodeLock.Name}.ratio_p50", nodeLock.P50 / baseline.P50, "x");
-        figures.Add($"{nodeLock.Name}.ratio_p50_by_round", nodeLock.RatioByRound(baseline), "x");
-        figures.Add($"{nodeLock.Name}.ratio_p99", nodeLock.P99 / baseline.P99, "x");
-        figures.Add($"{inScopes.Name}.ratio_p50", inScopes.P50 / baseline.P50, "x");
-        foreach (Contestant contestant in (Contestant[])[nodeLock, baseline, inScopes, floor])
+        run.Add("ratio_p50", nodeLock.P50 / raw.P50, "x");
+        run.Add("ratio_p50_by_round", nodeLock.RatioByRound(raw), "x");
+        run.Add("ratio_p99", nodeLock.P99 / raw.P99, "x");
+        run.Add("plain.ratio_p50", nodeLock.P50 / plain.P50, "x");
+        run.Add("scope.ratio_p50", scope.P50 / raw.P50, "x");
+        foreach (Contestant contestant in (Contestant[])[nodeLock, raw, plain, scope, floor])
         {
-            figures.Add($"{contestant.Name}.p50", contestant.P50, "ms");
-            figures.Add($"{contestant.Name}.p99", contestant.P99, "ms");
-            figures.Add($"{contestant.Name}.allocated_per_cycle", contestant.AllocatedPerCycle, "B");
+            string prefix = contestant.Name.Length > 0 ? $"{contestant.Name}." : "";
+            run.Add($"{prefix}p50", contestant.P50, "ms");
+            run.Add($"{prefix}p99", contestant.P99, "ms");
         }
     }
 
-    private static async Task TakeTurnsAsync(Contestant[] contestants, IReadOnlyList<NodeId> nodes,
-        BenchmarkOptions options, CancellationToken stop)
+    public static async Task CycleAsync(
+        this TaskManager manager, NodeId node, string purpose, CancellationToken cancellationToken)
     {
-        for (int round = 1 - options.WarmUpRounds; round <= options.Rounds; round++)
-        {
-            foreach (Contestant contestant in contestants)
-                await contestant.RunAsync(nodes, options.Cycles, counts: round > 0, stop);
-
-            if (round % 10 != 0 && round != options.Rounds) continue;
-            string name = round > 0 ? $"round {round} of {options.Rounds}" : "warm-up";
-            Figures.Progress($"  {name}, p50 in ms: {string.Join(", ", contestants.Select(LastMedianOf))}");
-        }
-    }
-
-    private static string LastMedianOf(Contestant contestant) =>
-        FormattableString.Invariant($"{contestant.Name} {contestant.LastMedian:F3}");
-
-    private static async Task CycleAsync(TaskManager manager, NodeId node, CancellationToken cancellationToken)
-    {
-        await using TaskScope scope = await manager.AcquireAsync(node, Purpose, cancellationToken);
+        await using TaskScope scope = await manager.AcquireAsync(node, purpose, cancellationToken);
     }
 
     /// <summary>The floor: as many round trips on pooled connections as a cycle makes, with nothing to do.</summary>

@@ -11,36 +11,33 @@ internal static class ManyNodes
     private const int Count = 500; // as many as one call may name
     private const string Purpose = "power sync";
 
-    public static async Task RunAsync(BenchmarkDatabase database, BenchmarkOptions options, Figures figures,
-        CancellationToken stop)
+    public static async Task RunAsync(BenchmarkRun run)
     {
-        await database.ExecuteAsync($"insert into {BenchmarkContext.Table} (id) select generate_series(1, {Count}) "
-            + "on conflict do nothing");
-        NodeId[] nodes = [.. Enumerable.Range(1, Count).Select(n => (NodeId)n)];
-        TaskManager manager = database.OnPooledContexts();
+        await using BenchmarkDatabase database = await run.DatabaseAsync(Count);
+        TaskManager manager = database.TaskManager();
         Costs many = new();
         Costs single = new();
-        for (int round = 1 - options.ManyWarmUpRounds; round <= options.ManyRounds; round++)
+        foreach (Round round in new Rounds(WarmUp: run.Sized(10, 1), Counted: run.Sized(30, 2), Cycles: 1))
         {
-            if (round == 1) (many, single) = (new Costs(), new Costs()); // what was before warmed up
-            await AtOnceAsync(manager, nodes, many, stop);
-            await OneByOneAsync(manager, nodes, single, stop);
-            if (round % 10 != 0 && round != options.ManyRounds) continue;
-            string name = round > 0 ? $"round {round} of {options.ManyRounds}" : "warm-up";
-            Figures.Progress($"  {name}, ms: {many.LastAcquire:F1} at once, {single.LastAcquire:F1} one by one");
+            if (round.Number == 1) (many, single) = (new Costs(), new Costs()); // what was before warmed up
+            await AtOnceAsync(manager, database.Nodes, many, run.Stop);
+            await OneByOneAsync(manager, database.Nodes, single, run.Stop);
+            round.Tell(FormattableString.Invariant(
+                $"{many.Acquires[^1]:F1} ms at once, {single.Acquires[^1]:F1} ms one by one"));
         }
 
-        figures.Add("many.acquire.ratio_p50", Median(many.Acquires) / Median(single.Acquires), "x");
-        figures.Add("many.acquire.ratio_p50_by_round", RatioByRound(many.Acquires, single.Acquires), "x");
-        figures.Add("many.dispose.ratio_p50", Median(many.Disposes) / Median(single.Disposes), "x");
-        figures.Add("many.dispose.ratio_p50_by_round", RatioByRound(many.Disposes, single.Disposes), "x");
-        figures.Add("many.acquire.p50", Median(many.Acquires), "ms");
-        figures.Add("many.dispose.p50", Median(many.Disposes), "ms");
-        figures.Add("many.one_by_one.acquire.p50", Median(single.Acquires), "ms");
-        figures.Add("many.one_by_one.dispose.p50", Median(single.Disposes), "ms");
+        run.Add("acquire.ratio_p50", many.Acquires.Median() / single.Acquires.Median(), "x");
+        run.Add("acquire.ratio_p50_by_round", Percentiles.RatioByRound(many.Acquires, single.Acquires), "x");
+        run.Add("dispose.ratio_p50", many.Disposes.Median() / single.Disposes.Median(), "x");
+        run.Add("dispose.ratio_p50_by_round", Percentiles.RatioByRound(many.Disposes, single.Disposes), "x");
+        run.Add("acquire.p50", many.Acquires.Median(), "ms");
+        run.Add("dispose.p50", many.Disposes.Median(), "ms");
+        run.Add("one_by_one.acquire.p50", single.Acquires.Median(), "ms");
+        run.Add("one_by_one.dispose.p50", single.Disposes.Median(), "ms");
     }
 
-    private static async Task AtOnceAsync(TaskManager manager, NodeId[] nodes, Costs costs, CancellationToken stop)
+    private static async Task AtOnceAsync(
+        TaskManager manager, IReadOnlyList<NodeId> nodes, Costs costs, CancellationToken stop)
     {
         long began = Stopwatch.GetTimestamp();
         TaskScopes scopes = await manager.TryAcquireManyAsync(nodes, Purpose, stop);
@@ -52,7 +49,8 @@ internal static class ManyNodes
         costs.Disposes.Add(Stopwatch.GetElapsedTime(began).TotalMilliseconds);
     }
 
-    private static async Task OneByOneAsync(TaskManager manager, NodeId[] nodes, Costs costs, CancellationToken stop)
+    private static async Task OneByOneAsync(
+        TaskManager manager, IReadOnlyList<NodeId> nodes, Costs costs, CancellationToken stop)
     {
         List<TaskScope> scopes = new(Count);
         long began = Stopwatch.GetTimestamp();
@@ -64,17 +62,10 @@ internal static class ManyNodes
         costs.Disposes.Add(Stopwatch.GetElapsedTime(began).TotalMilliseconds);
     }
 
-    private static double RatioByRound(List<double> many, List<double> single) =>
-        Median([.. many.Zip(single, (m, s) => m / s)]);
-
-    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
-
     /// <summary>Milliseconds for all nodes, by round.</summary>
     private sealed class Costs
     {
         public List<double> Acquires { get; } = [];
-
-        public double LastAcquire => Acquires[^1];
 
         public List<double> Disposes { get; } = [];
     }

@@ -1,6 +1,8 @@
 using NodeLock.Benchmarks;
 using NodeLock.Tests.Postgres;
 
+if (args is [ChildConductor.Verb, string settings]) return await ChildConductor.RunAsync(settings);
+
 BenchmarkOptions options;
 try
 {
@@ -27,24 +29,45 @@ Console.CancelKeyPress += (_, pressed) =>
 };
 
 var figures = new Figures();
+IReadOnlyList<string> facts;
+bool failed = false;
 try
 {
     await using PrivateCluster server = await PrivateCluster.StartNewAsync();
-    Figures.Progress(
-        $"PostgreSQL {server.VersionText}, {Environment.ProcessorCount} processors, .NET {Environment.Version}");
-    foreach (Benchmark benchmark in options.Benchmarks)
+    facts = await Machine.FactsAsync(server);
+    foreach (string fact in facts) Figures.Progress($"{fact}");
+    for (int run = 1; run <= options.Runs; run++)
     {
-        Figures.Progress($"{benchmark.Name}: {benchmark.What}");
-        await using BenchmarkDatabase database =
-            await BenchmarkDatabase.CreateAsync(server, benchmark.Name, options.Nodes);
-        await benchmark.RunAsync(database, options, figures, limit.Token);
+        foreach (Benchmark benchmark in options.Benchmarks)
+        {
+            Figures.Progress($"run {run} of {options.Runs}, {benchmark.Name}: {benchmark.What}");
+            failed |= !await TryRunAsync(benchmark, server);
+        }
     }
 }
-catch (OperationCanceledException) when (limit.IsCancellationRequested)
+catch (Exception) when (limit.IsCancellationRequested) // what is cut short fails in one way or another
 {
     Console.Error.WriteLine($"Stopped: by hand, or after the limit of {options.TimeLimit}.");
     return 1;
 }
 
 figures.Print();
-return 0;
+foreach (string missed in Report.Missed(figures)) Figures.Progress($"missed: {missed}");
+if (options.ReportPath is { } path) await new Report(options, figures, facts).WriteAsync(path);
+return failed ? 1 : 0;
+
+// One that fails must not cost the figures of the others, which may have taken half an hour.
+async Task<bool> TryRunAsync(Benchmark benchmark, PrivateCluster server)
+{
+    try
+    {
+        await benchmark.RunAsync(
+            new BenchmarkRun(benchmark.Name, server, options.IsQuick, figures, limit.Token));
+        return true;
+    }
+    catch (Exception e) when (!limit.IsCancellationRequested)
+    {
+        Console.Error.WriteLine($"{benchmark.Name} failed: {e}");
+        return false;
+    }
+}
