@@ -47,9 +47,9 @@ internal sealed class SameStatements
     {
         string id = node.ToString();
         long token = await SendAsync(
-            sql.Reserve, [id, holder, 0L, purpose, ReserveRowWait, NextAttempt], cancellationToken)
+            sql.Reserve, [id, holder, 0L, purpose, ReserveRowWait, NextAttempt, 0], cancellationToken)
             ?? throw new InvalidOperationException($"Node {id} is taken.");
-        await SendAsync(sql.Release, [id, holder, token, ReleaseRowWait], cancellationToken);
+        await SendAsync(sql.Release, [id, holder, token, ReleaseRowWait, true], cancellationToken);
     }
 
     /// <returns>The token that was granted.</returns>
@@ -65,7 +65,7 @@ internal sealed class SameStatements
         await using NpgsqlDataReader reader = await batch.ExecuteReaderAsync(cancellationToken);
         long? token = null;
         while (await reader.ReadAsync(cancellationToken))
-            if (reader.GetString(1) == "granted") token = reader.GetInt64(2);
+            if (reader.FieldCount > 1 && reader.GetString(1) == "granted") token = reader.GetInt64(2);
         while (await reader.NextResultAsync(cancellationToken))
         {
         }

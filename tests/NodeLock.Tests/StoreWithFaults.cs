@@ -30,6 +30,9 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
     /// <summary>Called instead of a renewal; its parameter carries it out.</summary>
     public Func<Func<DateTimeOffset?>, DateTimeOffset?>? OnRenew { get; set; }
 
+    /// <summary>Called when the conductor begins to listen; its parameter carries it out.</summary>
+    public Func<Func<ValueTask<IReleaseListener>>, ValueTask<IReleaseListener>>? OnListen { get; set; }
+
     /// <summary>Called before any statement on the conductor's connection, with its name.</summary>
     public Action<string>? BeforeStatement { get; set; }
 
@@ -144,6 +147,11 @@ internal sealed class StoreWithFaults(INodeLockRepository store) : INodeLockRepo
         store.FinishFenceAsync(deadHolder, fencer, timeLimit);
 
     public ValueTask<IReleaseListener> ListenAsync(
+        string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken) =>
+        OnListen is null ? Carry(connectionString, timeLimit, cancellationToken)
+            : OnListen(() => Carry(connectionString, timeLimit, cancellationToken));
+
+    private ValueTask<IReleaseListener> Carry(
         string? connectionString, TimeSpan timeLimit, CancellationToken cancellationToken) =>
         store.ListenAsync(connectionString, timeLimit, cancellationToken);
 

@@ -1,0 +1,147 @@
+using Xunit;
+
+namespace NodeLock.Tests;
+
+/// <summary>Those who wait are woken when another conductor gives the node back, and are none the worse when they are
+/// not.</summary>
+public sealed class WakingTests : IAsyncDisposable
+{
+    private readonly World world = new();
+
+    public ValueTask DisposeAsync() => world.DisposeAsync();
+
+    [Fact]
+    public async Task A_release_wakes_the_waiter_of_another_conductor_though_no_time_passes()
+    {
+        TaskManager other = await ListeningAsync();
+        TaskScope held = await World.WriteAsync(world.Manager);
+        Task<TaskScope> waiting = World.WriteAsync(other);
+
+        await held.DisposeAsync();
+
+        await using TaskScope task = await waiting.WithinLimit();
+        Assert.True(task.FencingToken > held.FencingToken);
+    }
+
+    [Fact]
+    public async Task Being_woken_uses_up_no_attempt()
+    {
+        TaskManager other = await ListeningAsync();
+        TaskScope held = await World.WriteAsync(world.Manager);
+        Task<TaskScope> waiting = World.WriteAsync(other, retry: new LockRetry(2, World.Second));
+        for (int i = 0; i < 5; i++)
+        {
+            Tell();
+            await Task.Yield();
+        }
+
+        Assert.False(waiting.IsCompleted);
+        await held.DisposeAsync();
+        await (await waiting.WithinLimit()).DisposeAsync();
+    }
+
+    [Fact]
+    public async Task One_who_waits_for_several_is_woken_when_that_in_its_way_is_free()
+    {
+        TaskManager other = await ListeningAsync();
+        TaskScope held = await World.WriteAsync(world.Manager);
+        Task<TaskScopes> waiting = other.AcquireAllAsync([1, 2], "both").AsTask();
+
+        await held.DisposeAsync();
+
+        await (await waiting.WithinLimit()).DisposeAsync();
+    }
+
+    [Fact]
+    public async Task One_who_does_not_listen_finds_out_at_the_next_attempt()
+    {
+        TaskManager deaf = world.NewManager(options: new NodeLockOptions { ListenForReleases = false });
+        TaskScope held = await World.WriteAsync(world.Manager);
+        Task<TaskScope> waiting = World.WriteAsync(deaf);
+
+        await held.DisposeAsync();
+
+        world.Pass(World.Second - World.Tick);
+        Assert.False(waiting.IsCompleted);
+        world.Pass(World.Tick);
+        await (await waiting.WithinLimit()).DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_broken_connection_is_opened_again_and_told_of_once()
+    {
+        int opened = 0;
+        world.Way.OnListen = carryOut => ++opened < 3 ? throw new StoreException("cut") : carryOut();
+        await (await World.WriteAsync(world.Manager)).DisposeAsync();
+
+        await world.UntilAsync(() => world.Log.With(36).Count == 1, "it hears again");
+
+        Assert.Single(world.Log.With(35));
+        Assert.Equal(3, opened);
+    }
+
+    [Fact]
+    public async Task A_connection_on_which_nothing_arrives_is_given_up()
+    {
+        int opened = 0;
+        world.Way.OnListen = carryOut => ++opened == 1 ? new(new DeafListener()) : carryOut();
+        await (await World.WriteAsync(world.Manager)).DisposeAsync();
+
+        await world.UntilAsync(() => world.Log.With(36).Count == 1, "it hears again");
+
+        Assert.Single(world.Log.With(35));
+    }
+
+    [Fact]
+    public async Task One_of_several_conductors_tells_nothing_for_all_of_them()
+    {
+        TaskManager other = await ListeningAsync();
+        await (await World.WriteAsync(world.Manager)).DisposeAsync();
+        await using IReleaseListener third = await world.Store.ListenAsync(null, World.Second, default);
+        int heard = 0;
+        Task hearing = Task.Run(async () =>
+        {
+            while (await third.HearAsync(default) is null) Interlocked.Increment(ref heard);
+        });
+
+        for (int i = 0; i < 60; i++)
+        {
+            world.Pass(World.Second);
+            await Task.Yield();
+        }
+
+        Assert.InRange(Volatile.Read(ref heard), 3, 12); // six heartbeats of either
+        Assert.False(hearing.IsFaulted);
+        await other.DisposeAsync();
+    }
+
+    private async Task<TaskManager> ListeningAsync()
+    {
+        TaskManager other = world.NewManager();
+        int before = Listeners();
+        await (await other.AcquireAsync(9, "start")).DisposeAsync();
+        await Eventually.TrueAsync(() => Listeners() > before, "it listens");
+        return other;
+
+        int Listeners()
+        {
+            lock (world.Memory.Sync) return world.Memory.Listeners.Count;
+        }
+    }
+
+    private void Tell()
+    {
+        lock (world.Memory.Sync) world.Memory.Tell_NeedsLock(1);
+    }
+
+    private sealed class DeafListener : IReleaseListener
+    {
+        public async ValueTask<NodeId?> HearAsync(CancellationToken cancellationToken)
+        {
+            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken);
+            return null;
+        }
+
+        public ValueTask DisposeAsync() => default;
+    }
+}
