@@ -85,6 +85,27 @@ public sealed class ListenerTests(PostgresFixture postgres) : SqlTest(postgres)
     }
 
     [Fact]
+    public async Task It_is_deaf_behind_a_pooler_of_transactions_and_hears_past_it()
+    {
+        await using PgBouncer bouncer = await PgBouncer.StartNewAsync(Fleet.ConnectionString, poolSize: 2);
+        using Asker asker = await AskAsync($"{bouncer.ConnectionString};Pooling=false");
+        string a = asker.Register();
+        await using IReleaseListener deaf = await ListenAsync(bouncer.ConnectionString);
+        await using IReleaseListener listener = await ListenAsync(bouncer.ConnectionString, Fleet.ConnectionString);
+        Task<NodeId?> hearing = deaf.HearAsync(CancellationToken.None).AsTask();
+        long token = await asker.GrantAsync(ReserveAction.Reserve, Node, a);
+        Assert.IsType<ReserveAnswer.Taken>(await asker.ReserveAsync(
+            ReserveAction.Share, Node, asker.Register(), nextAttempt: TimeSpan.FromMinutes(1)));
+
+        await asker.ReleaseAsync(Node, a, token, ReservationMode.Exclusive);
+        asker.Store.TellNothing();
+
+        Assert.Equal(Node, await HearAsync(listener));
+        Assert.Null(await HearAsync(listener));
+        Assert.False(hearing.IsCompleted);
+    }
+
+    [Fact]
     public async Task To_open_it_takes_no_longer_than_it_may()
     {
         INodeLockRepository repository = RepositoryAt(Fleet.Proxy.ConnectionString);

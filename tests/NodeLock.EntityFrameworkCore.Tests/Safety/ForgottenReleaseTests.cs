@@ -76,8 +76,8 @@ public sealed class ForgottenReleaseTests : IAsyncLifetime
         // The last that waits for the disk: whatever was confirmed before it is on the disk too.
         held.Add(await a.AcquireWhenBackAsync(new NodeId($"held of {round}")));
         tokens.Add(held[0].FencingToken);
-        using HeldRequests givingBack = Fleet.Proxy.HoldRequests(r => r.IsGivingBack());
         foreach (TaskScope task in late) await task.DisposeAsync();
+        using HeldRequests givingBack = Fleet.Proxy.HoldRequests(r => r.IsGivingBack());
 
         await Cluster.StopAsync(crash);
         await Cluster.StartAsync();
