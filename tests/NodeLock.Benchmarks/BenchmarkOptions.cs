@@ -31,7 +31,7 @@ internal sealed record BenchmarkOptions
     public IReadOnlyList<Benchmark> Benchmarks => named.Length > 0 ? named : Benchmark.All;
     public bool Help { get; private init; }
     public bool IsQuick { get; private init; }
-    public int Runs => runs > 0 ? runs : ReportPath is null ? 1 : RunsOfReport;
+    public int Runs => runs > 0 ? runs : ReportPath is null || IsQuick ? 1 : RunsOfReport;
     public string? ReportPath { get; private init; }
     public TimeSpan TimeLimit { get; private init; } = TimeSpan.FromMinutes(90);
 

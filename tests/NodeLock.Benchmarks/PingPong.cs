@@ -8,6 +8,9 @@ internal static class PingPong
     // Longer than a refused request takes, and short against the interval.
     private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(25);
 
+    // Where nobody is woken each pass takes an interval, and fewer of them say so as well.
+    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(60);
+
     /// <summary>Between the passes, after as long a pause, one durable update each: processors and disk are slower to
     /// answer after they have rested.</summary>
     public static async Task RunAsync(
@@ -20,6 +23,7 @@ internal static class PingPong
             await ConductorProcess.StartAsync(2, new ChildSettings(database.ConnectionString));
         (ConductorProcess has, ConductorProcess waits) = (children[0], children[1]);
         await has.TakeAsync(node, run.Stop);
+        long start = Stopwatch.GetTimestamp();
         foreach (Round round in new Rounds(WarmUp: run.Sized(20, 2), Counted: run.Sized(300, 10), Cycles: 1))
         {
             double handOver = await PassAsync(node, has, waits, run.Stop);
@@ -30,6 +34,7 @@ internal static class PingPong
             double update = Stopwatch.GetElapsedTime(began).TotalMilliseconds;
             if (round.Counts) handOvers.Add(handOver);
             if (round.Counts) updates.Add(update);
+            if (Stopwatch.GetElapsedTime(start) > Longest) break;
         }
 
         await has.GiveAsync(run.Stop);

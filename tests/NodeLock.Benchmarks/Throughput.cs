@@ -14,6 +14,7 @@ internal static class Throughput
         await using Pgbench pgbench = await Pgbench.StartAsync();
         await using Contest few = await Contest.StartAsync(run, pgbench, run.Sized(10_000, 1_000));
         await using Contest many = await Contest.StartAsync(run, pgbench, run.Sized(1_000_000, 10_000));
+        await few.WarmUpAsync();
         foreach (int tasks in taskCounts)
         {
             Cell onFew = await few.RunAsync(tasks);
