@@ -13,7 +13,7 @@ public sealed class WakingTests : IAsyncDisposable
     [Fact]
     public async Task A_release_wakes_the_waiter_of_another_conductor_though_no_time_passes()
     {
-        TaskManager other = await ListeningAsync();
+        TaskManager other = await world.NewListeningManagerAsync();
         TaskScope held = await World.WriteAsync(world.Manager);
         Task<TaskScope> waiting = World.WriteAsync(other);
 
@@ -26,7 +26,7 @@ public sealed class WakingTests : IAsyncDisposable
     [Fact]
     public async Task Being_woken_uses_up_no_attempt()
     {
-        TaskManager other = await ListeningAsync();
+        TaskManager other = await world.NewListeningManagerAsync();
         TaskScope held = await World.WriteAsync(world.Manager);
         Task<TaskScope> waiting = World.WriteAsync(other, retry: new LockRetry(2, World.Second));
         for (int i = 0; i < 5; i++)
@@ -43,7 +43,7 @@ public sealed class WakingTests : IAsyncDisposable
     [Fact]
     public async Task One_who_waits_for_several_is_woken_when_that_in_its_way_is_free()
     {
-        TaskManager other = await ListeningAsync();
+        TaskManager other = await world.NewListeningManagerAsync();
         TaskScope held = await World.WriteAsync(world.Manager);
         Task<TaskScopes> waiting = other.AcquireAllAsync([1, 2], "both").AsTask();
 
@@ -95,7 +95,7 @@ public sealed class WakingTests : IAsyncDisposable
     [Fact]
     public async Task One_of_several_conductors_tells_nothing_for_all_of_them()
     {
-        TaskManager other = await ListeningAsync();
+        TaskManager other = await world.NewListeningManagerAsync();
         await (await World.WriteAsync(world.Manager)).DisposeAsync();
         await using IReleaseListener third = await world.Store.ListenAsync(null, World.Second, default);
         int heard = 0;
@@ -113,20 +113,6 @@ public sealed class WakingTests : IAsyncDisposable
         Assert.InRange(Volatile.Read(ref heard), 3, 12); // six heartbeats of either
         Assert.False(hearing.IsFaulted);
         await other.DisposeAsync();
-    }
-
-    private async Task<TaskManager> ListeningAsync()
-    {
-        TaskManager other = world.NewManager();
-        int before = Listeners();
-        await (await other.AcquireAsync(9, "start")).DisposeAsync();
-        await Eventually.TrueAsync(() => Listeners() > before, "it listens");
-        return other;
-
-        int Listeners()
-        {
-            lock (world.Memory.Sync) return world.Memory.Listeners.Count;
-        }
     }
 
     private void Tell()

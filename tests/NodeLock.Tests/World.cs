@@ -43,6 +43,21 @@ internal sealed class World : IAsyncDisposable
         return manager;
     }
 
+    /// <summary>Another conductor, which hears already what is told.</summary>
+    public async Task<TaskManager> NewListeningManagerAsync()
+    {
+        TaskManager manager = NewManager();
+        int before = Listeners();
+        await (await manager.AcquireAsync(9, "start")).DisposeAsync();
+        await Eventually.TrueAsync(() => Listeners() > before, "it listens");
+        return manager;
+
+        int Listeners()
+        {
+            lock (Memory.Sync) return Memory.Listeners.Count;
+        }
+    }
+
     /// <summary>Node 1, for all to read.</summary>
     public static Task<TaskScope> ReadAsync(TaskManager manager, string purpose = "read", LockRetry? retry = null,
         CancellationToken cancellationToken = default) => manager.AcquireAsync(1,
