@@ -71,6 +71,7 @@ internal sealed class Guard
     /// <param name="cancellationToken">Ends the wait for the row.</param>
     /// <returns>The transaction's id, and the run of the server it is of.</returns>
     /// <exception cref="ReservationLostException">The row has another holder or token, or is gone.</exception>
+    /// <exception cref="NpgsqlException">The database has forgotten a hand-over, which will be restored.</exception>
     /// <exception cref="InvalidOperationException">The context is of another database, or its transaction looks at a
     /// time before the reservation. The scope keeps its node.</exception>
     public async Task<Guarded> HoldAsync(string statement, CancellationToken cancellationToken)
@@ -92,6 +93,9 @@ internal sealed class Guard
             throw new InvalidOperationException($"The transaction looks at the database as it was before node "
                 + $"{guard.Held.NodeId} was reserved. Acquire the node first, then begin the transaction.");
         }
+
+        if (reply.Holder == guard.Holder && reply.Token >= guard.DrawnWith && reply.Token < guard.Held.FencingToken)
+            throw SetBack();
 
         if (!reply.KnowsHolder) throw OfAnotherDatabase(null);
 
@@ -179,6 +183,11 @@ internal sealed class Guard
         foreach (object value in parameters) command.Parameters.Add(new NpgsqlParameter { Value = value });
         return command;
     }
+
+    // Transient, as the driver judges by the inner exception: an execution strategy tries again.
+    private NpgsqlException SetBack() => new($"The database has crashed and forgotten how node {guard.Held.NodeId} was "
+        + "handed over within this process; the next heartbeat restores it. Nothing was written: try again.",
+        new TimeoutException());
 
     private InvalidOperationException OfAnotherDatabase(Exception? inner) => new(
         $"Node {guard.Held.NodeId} is reserved in {guard.Repository.Location}. {context.GetType().Name} is connected "

@@ -13,10 +13,10 @@ internal sealed partial class SqlTemplate(ReservationModel model)
     private const string Durable = "case when current_setting('synchronous_commit') = 'off' "
         + "then set_config('synchronous_commit', 'on', true) end as durable";
 
-    // Of a release alone: it need not outlive a crash. What comes back then names a living conductor by a token that no
-    // scope of its uses, and its next look at what carries its name gives that back; where the conductor is dead, it is
-    // taken over like all else of it. Whatever anybody does with the node afterwards is durable and stands later in the
-    // log, so it takes the release to the disk along with itself.
+    // Of a release, which need not outlive a crash (nor need a hand-over, for reasons of its own). What comes back then
+    // names a living conductor by a token that no scope of its uses, and its next look at what carries its name gives
+    // that back; where the conductor is dead, it is taken over like all else of it. Whoever has the node afterwards has
+    // it by a reserve, which is durable and stands later in the log, so it takes the release to the disk along with it.
     private const string Forgettable = "set_config('synchronous_commit', 'off', true) as forgettable";
 
     // Whether anybody waits who is to be told that the node n is free, and the telling: the notification goes out with

@@ -53,12 +53,15 @@ internal sealed class AcquireRetry<T>(Attempt<T> attempt, LockRetry retry, NodeL
     /// <summary>Null when the node stayed locked.</summary>
     public async ValueTask<T?> ExecuteAsync(CancellationToken cancellationToken)
     {
-        if (retry.MaxAttempts == 1) return await TryAsync(cancellationToken).ConfigureAwait(false);
+        // Most get the node at the first try, and need no pipeline.
+        if (await TryAsync(cancellationToken).ConfigureAwait(false) is { } atOnce) return atOnce;
+        if (!MayAskAgain()) return null;
 
         ResilienceContext context = ResilienceContextPool.Shared.Get(cancellationToken);
         context.Properties.Set(Key, this);
         try
         {
+            await NextTryAsync(cancellationToken).ConfigureAwait(false);
             return await Pipeline.ExecuteAsync(
                 static (ResilienceContext context, AcquireRetry<T> retry) => retry.TryAsync(context.CancellationToken),
                 context, this).ConfigureAwait(false);

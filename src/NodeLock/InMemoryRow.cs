@@ -100,7 +100,7 @@ internal sealed class InMemoryRow(InMemoryNodeLockRepository store, NodeId nodeI
 
     public bool Restore(string who, HandedOverNode handedOver)
     {
-        if (!IsHeldBy(who) || token < handedOver.DrawnWith || token >= handedOver.Held.FencingToken) return false;
+        if (!IsHeldBy(who) || token < handedOver.DrawnWith || token > handedOver.Held.FencingToken) return false;
         (token, purpose) = (handedOver.Held.FencingToken, handedOver.Purpose);
         return true;
     }

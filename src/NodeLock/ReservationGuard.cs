@@ -11,12 +11,13 @@ public sealed class ReservationGuard
 {
     private readonly Func<string, ReservationLostException> lose;
 
-    internal ReservationGuard(INodeLockRepository repository, string holder, HeldNode held, TimeSpan leaseDuration,
-        Func<string, ReservationLostException> lose)
+    internal ReservationGuard(INodeLockRepository repository, string holder, HeldNode held, long drawnWith,
+        TimeSpan leaseDuration, Func<string, ReservationLostException> lose)
     {
         Repository = repository;
         Holder = holder;
         Held = held;
+        DrawnWith = drawnWith;
         LeaseDuration = leaseDuration;
         this.lose = lose;
     }
@@ -29,6 +30,10 @@ public sealed class ReservationGuard
 
     /// <summary>The node and its token.</summary>
     public HeldNode Held { get; }
+
+    /// <summary>The token with which that of the scope was drawn; its own, if it was not handed over. A row of this
+    /// holder with a token from this one up to the scope's was set back by a crash, and will be restored.</summary>
+    public long DrawnWith { get; }
 
     /// <summary>The lease of the conductor: a guarded transaction may idle no longer.</summary>
     public TimeSpan LeaseDuration { get; }

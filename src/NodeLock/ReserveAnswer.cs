@@ -72,7 +72,7 @@ public abstract record ReserveAnswer
     }
 
     /// <summary>What was asked for is done.</summary>
-    /// <param name="FencingToken">Greater than every token given out before; for <see cref="ReserveAction.Join"/> the
+    /// <param name="FencingToken">Greater than all that the node had before; for <see cref="ReserveAction.Join"/> the
     /// one that was named.</param>
     /// <param name="ReservedAt">When, by the store's clock.</param>
     /// <param name="TakenOverFrom">The dead or departed exclusive holder it was taken over from; null when there was

@@ -40,7 +40,7 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
         Grant guarded = holding.Grant;
         // What was upgraded, downgraded or released since is not lost because the row no longer says what it was.
         return new ReservationGuard(repository, holding.Registration.Holder, holding.HeldNodeOf(guarded),
-            options.LeaseDuration, reason => ReferenceEquals(holding.Grant, guarded)
+            guarded.DrawnWith, options.LeaseDuration, reason => ReferenceEquals(holding.Grant, guarded)
                 ? Lose(holding, reason)
                 : holding.AsLost(reason));
     }

@@ -48,9 +48,9 @@ public sealed class TaskScope : IAsyncDisposable, IDisposable
     /// <summary>What it was acquired for, or upgraded for since.</summary>
     public string Purpose => holding.Purpose;
 
-    /// <summary>The token of this reservation. Every later reservation of any node has a greater one, so a store that
-    /// remembers the greatest it has seen can refuse a holder that does not know it is late. An upgrade and a downgrade
-    /// give another. Scopes of one process that share a node have the same.</summary>
+    /// <summary>The token of this reservation. Every later reservation of this node has a greater one, so a store
+    /// that remembers the greatest it has seen can refuse a holder that does not know it is late. An upgrade and a
+    /// downgrade give another. Scopes of one process that share a node have the same.</summary>
     public long FencingToken => holding.FencingToken;
 
     /// <summary>When this scope got the node in its present mode, by the store's clock.</summary>
