@@ -10,6 +10,8 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
     // $1 me  $2 nodes, each once  $3 the tokens that this process names as its own  $4 purposes
     // $5 until the next attempt of each, 0 where there will be none  $6 whether all or none
     //
+    // What stands in the way is put together for those that are taken alone.
+    //
     // Safe for the reasons of ReservationSql.Reserve and SharedSql.Reserve. "trusted" needs the count of the locked
     // rows, and so it is judged after the last lock. All or none is decided on rows that stay locked until the commit.
     private const string ReserveTemplate =
@@ -68,7 +70,12 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
             case when d.reservation = $1 and d.token <> d.known then d.token
                  when d.entries <> '{}' then (select split_part(e, ' ', 2)::bigint from unnest(d.entries) as e
                                               where split_part(e, ' ', 1) = $1 limit 1) end as mine
-          from decided d left join reserved r on r.id = d.id)
+          from decided d left join reserved r on r.id = d.id),
+        met as materialized (
+          select d.place, [standing]
+          from answered d
+          [join_standing]
+          where d.reservation is not null or d.entries <> '{}')
         select coalesce(d.id, a.id),
                case when d.id is null then
                       case when exists (select from [nodes] n where n.[id] = a.id) then 'in hand'
@@ -80,10 +87,9 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
                     when d.mine is not null then 'unnamed'
                     else 'taken' end,
                coalesce(d.new_token, d.mine), d.granted_at,
-               case when d.granted then d.wanted_until - clock_timestamp() end, null::timestamptz, [standing],
-               a.place
-        from asked a left join answered d on d.place = a.place
-        [join_standing]
+               case when d.granted then d.wanted_until - clock_timestamp() end, null::timestamptz,
+               m.shared, m.holders, m.token, m.purpose, m.reserved_at, m.state, a.place
+        from asked a left join answered d on d.place = a.place left join met m on m.place = a.place
         order by a.place
         """;
 

@@ -64,7 +64,7 @@ internal sealed class Acquires(LiveOptions settings, BackgroundWork background, 
             telemetry.Acquired(name, outcome, acquire.Elapsed, acquire.Attempts);
             activity?.SetTag("nodelock.outcome", outcome).SetTag("nodelock.attempts", acquire.Attempts)
                 .SetTag("nodelock.token", (result as TaskScope)?.FencingToken ?? (result as Grant)?.FencingToken);
-            Telemetry.Stop(activity);
+            telemetry.Stop(activity);
         }
     }
 }

@@ -55,39 +55,43 @@ internal sealed class Telemetry
         return activity;
     }
 
-    public void Acquired(string name, string outcome, TimeSpan duration, int attempts) => Quietly(() =>
+    public void Acquired(string name, string outcome, TimeSpan duration, int attempts) => Quietly(
+        static (telemetry, acquire) =>
+        {
+            KeyValuePair<string, object?> how = new("nodelock.request", acquire.name);
+            KeyValuePair<string, object?> tag = new("nodelock.outcome", acquire.outcome);
+            telemetry.acquireDuration.Record(acquire.duration.TotalSeconds, telemetry.kind, how, tag);
+            telemetry.acquireAttempts.Record(acquire.attempts, telemetry.kind, how, tag);
+        }, (name, outcome, duration, attempts));
+
+    public void Held() => Quietly(static (telemetry, by) => telemetry.held.Add(by, telemetry.kind), 1);
+
+    public void HoldEnded(TimeSpan duration) => Quietly(static (telemetry, duration) =>
     {
-        KeyValuePair<string, object?> how = new("nodelock.request", name);
-        KeyValuePair<string, object?> tag = new("nodelock.outcome", outcome);
-        acquireDuration.Record(duration.TotalSeconds, kind, how, tag);
-        acquireAttempts.Record(attempts, kind, how, tag);
-    });
+        telemetry.held.Add(-1, telemetry.kind);
+        telemetry.holdDuration.Record(duration.TotalSeconds, telemetry.kind);
+    }, duration);
 
-    public void Held() => Quietly(() => held.Add(1, kind));
+    public void WaitBegan() => Quietly(static (telemetry, by) => telemetry.waiting.Add(by, telemetry.kind), 1);
 
-    public void HoldEnded(TimeSpan duration) => Quietly(() =>
+    public void WaitEnded() => Quietly(static (telemetry, by) => telemetry.waiting.Add(by, telemetry.kind), -1);
+
+    public void Lost() => Quietly(static (telemetry, by) => telemetry.lost.Add(by, telemetry.kind), 1);
+
+    public void TookOver() => Quietly(static (telemetry, by) => telemetry.takenOver.Add(by, telemetry.kind), 1);
+
+    public void Stop(Activity? activity)
     {
-        held.Add(-1, kind);
-        holdDuration.Record(duration.TotalSeconds, kind);
-    });
-
-    public void WaitBegan() => Quietly(() => waiting.Add(1, kind));
-
-    public void WaitEnded() => Quietly(() => waiting.Add(-1, kind));
-
-    public void Lost() => Quietly(() => lost.Add(1, kind));
-
-    public void TookOver() => Quietly(() => takenOver.Add(1, kind));
-
-    public static void Stop(Activity? activity) => Quietly(() => activity?.Dispose());
+        if (activity is not null) Quietly(static (_, activity) => activity.Dispose(), activity);
+    }
 
     /// <summary>Listeners are other people's code: one that throws must not cost a caller the scope just
     /// granted.</summary>
-    private static void Quietly(Action measure)
+    private void Quietly<T>(Action<Telemetry, T> measure, T what)
     {
         try
         {
-            measure();
+            measure(this, what);
         }
         catch (Exception)
         {
