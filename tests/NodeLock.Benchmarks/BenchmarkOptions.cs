@@ -51,8 +51,8 @@ internal sealed record BenchmarkOptions
                 "--quick" => options with { IsQuick = true },
                 "--runs" => options with { runs = Value(100) },
                 ReportOption => options with { ReportPath = Report.DefaultPath() },
-                _ when argument.StartsWith($"{ReportOption}=", StringComparison.Ordinal) =>
-                    options with { ReportPath = argument[(ReportOption.Length + 1)..] },
+                _ when argument.Split('=', 2) is [ReportOption, { Length: > 0 } path] =>
+                    options with { ReportPath = path },
                 "--minutes" => options with { TimeLimit = TimeSpan.FromMinutes(Value(600)) },
                 _ => options with { named = [.. options.named, BenchmarkOf(argument)] },
             };

@@ -55,7 +55,7 @@ internal sealed class Contest : IAsyncDisposable
 
     public async Task<Cell> RunAsync(int tasks)
     {
-        Load load = new(tasks, WarmUp: run.Lasting(1, quick: 1), Time: run.Lasting(3, quick: 1));
+        Load load = new(tasks, WarmUp: TimeSpan.FromSeconds(1), Time: run.Lasting(3, quick: 1));
         await TidyAsync();
         double nodeLock = await load.RunAsync(CycleAsync, run.Stop);
         await TidyAsync();
