@@ -13,7 +13,7 @@ namespace NodeLock;
 public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
 {
     // Long enough for a statement of another conductor, which holds a row for one commit; short enough for a caller.
-    private const string ReserveRowWait = "250ms";
+    internal const string ReserveRowWait = "250ms";
     private const string ReleaseRowWait = "1s";
     private const string BreakRowWait = "1s";
 
@@ -84,25 +84,9 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
         }
     }
 
-    async ValueTask<IReadOnlyList<ReserveAnswer>> INodeLockRepository.ReserveManyAsync(
-        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit)
-    {
-        if (requests.Count == 0) return [];
-
-        List<ReserveAnswer?> answers = await AskManyAsync(requests, atomicity, timeLimit).ConfigureAwait(false);
-        List<ReserveRequest> rowless = [.. requests.Where((_, i) => answers[i] is null)];
-        if (rowless.Count > 0 && await TryMakeRowsAsync(rowless, timeLimit).ConfigureAwait(false))
-        {
-            // One without a row kept the others from being reserved, where it is all or none. Else they have answers.
-            List<ReserveRequest> again = atomicity == Atomicity.AllOrNone ? [.. requests] : rowless;
-            Queue<ReserveAnswer?> later = new(await AskManyAsync(again, atomicity, timeLimit).ConfigureAwait(false));
-            for (int i = 0; i < answers.Count; i++)
-                if (answers[i] is null || again.Count == requests.Count) answers[i] = later.Dequeue();
-        }
-
-        // There is such a node, and somebody who has it in hand kept its row from being made.
-        return [.. answers.Select(static answer => answer ?? new ReserveAnswer.RowInHand())];
-    }
+    ValueTask<IReadOnlyList<ReserveAnswer>> INodeLockRepository.ReserveManyAsync(
+        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit) =>
+        new ReserveMany(Statements, sql.Many, model.Key, timeLimit).AskAsync(requests, atomicity);
 
     async ValueTask INodeLockRepository.ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit) =>
         await Statements.QueryAsync(ReleaseOf(holder, held, timeLimit)).ConfigureAwait(false);
@@ -200,7 +184,7 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     }
 
     // Raised by lock_timeout, which only our statements set: somebody else's transaction has the row.
-    private static bool IsRowInHand(PostgresException e) => e.SqlState == PostgresErrorCodes.LockNotAvailable;
+    internal static bool IsRowInHand(PostgresException e) => e.SqlState == PostgresErrorCodes.LockNotAvailable;
 
     private async Task<List<T>> OfRowAsync<T>(NodeId nodeId, Statement<T> statement)
     {
@@ -251,38 +235,6 @@ public sealed class EntityFrameworkCoreNodeLockRepository : INodeLockRepository
     private Statement<ReserveAnswer?> Of(
         ReserveRequest request, TimeSpan timeLimit, string statement, params object[] parameters) =>
         new(statement, parameters, timeLimit, row => ReserveReply.Read(row, request, model.Key.Spell));
-
-    /// <summary>The answers in the order of the requests; null for a node that has no row.</summary>
-    private Task<List<ReserveAnswer?>> AskManyAsync(
-        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit)
-    {
-        object[] parameters =
-        [
-            requests[0].Holder,
-            model.Key.Parse([.. requests.Select(r => r.NodeId)]),
-            requests.Select(r => r.KnownToken).ToArray(),
-            requests.Select(r => r.Purpose).ToArray(),
-            requests.Select(r => r.NextAttempt).ToArray(),
-            atomicity == Atomicity.AllOrNone,
-        ];
-        return Statements.QueryAsync(new Statement<ReserveAnswer?>(sql.Many.Reserve, parameters, timeLimit,
-            row => ReserveReply.Read(row, requests, model.Key.Spell)));
-    }
-
-    private async Task<bool> TryMakeRowsAsync(List<ReserveRequest> rowless, TimeSpan timeLimit)
-    {
-        Statement<bool> makeRows = new(sql.Many.MakeRows,
-            [model.Key.Parse([.. rowless.Select(r => r.NodeId)]), ReserveRowWait], timeLimit, static _ => true);
-        try
-        {
-            await Statements.QueryAsync(makeRows).ConfigureAwait(false);
-            return true;
-        }
-        catch (PostgresException e) when (IsRowInHand(e))
-        {
-            return false;
-        }
-    }
 
     private Statement<bool> ReleaseOf(string holder, HeldNode held, TimeSpan timeLimit) => new Statement<bool>(
         held.Mode == ReservationMode.Shared ? sql.Shared.Release : sql.Reservations.Release,

@@ -14,11 +14,7 @@ internal static class ReserveReply
     /// </summary>
     public static ReserveAnswer? Read(NpgsqlDataReader row, ReserveRequest request, Func<object, NodeId> spell)
     {
-        NodeId nodeId = spell(row.GetValue(Id));
-        if (nodeId != request.NodeId)
-            throw new InvalidOperationException($"The database takes node id '{request.NodeId}' for '{nodeId}': its "
-                + "key finds text equal that is not the same, so that one node would have two gates.");
-
+        NodeId nodeId = NodeOf(row, Id, request, spell);
         return row.GetString(Word) switch
         {
             "granted" => Granted(row, request, nodeId),
@@ -38,6 +34,19 @@ internal static class ReserveReply
     public static ReserveAnswer? Read(
         NpgsqlDataReader row, IReadOnlyList<ReserveRequest> requests, Func<object, NodeId> spell) =>
         Read(row, requests[(int)row.GetInt64(Place) - 1] with { Spares = 0 }, spell);
+
+    /// <summary>Which of several requests was granted, and what, where those that were not do not show.</summary>
+    public static (int Place, ReserveAnswer Granted) ReadFree(
+        NpgsqlDataReader row, IReadOnlyList<ReserveRequest> requests, Func<object, NodeId> spell)
+    {
+        int place = (int)row.GetInt64(0) - 1;
+        NodeOf(row, 1, requests[place], spell);
+        return (place, new ReserveAnswer.Granted(row.GetInt64(2), row.GetFieldValue<DateTimeOffset>(3),
+            TakenOverFrom: null)
+        {
+            Wanted = WaitOf(row, 4),
+        });
+    }
 
     /// <summary>A reservation that was found; null when the node is free.</summary>
     public static Reservation? ReadReservation(NpgsqlDataReader row, Func<object, NodeId> spell) =>
@@ -69,8 +78,16 @@ internal static class ReserveReply
             Wish = row.IsDBNull(Wish) ? null : row.GetFieldValue<DateTimeOffset>(Wish),
         };
 
-    private static TimeSpan WaitOf(NpgsqlDataReader row) =>
-        !row.IsDBNull(Waits) && row.GetTimeSpan(Waits) is { Ticks: > 0 } wait ? wait : TimeSpan.Zero;
+    private static NodeId NodeOf(NpgsqlDataReader row, int id, ReserveRequest request, Func<object, NodeId> spell)
+    {
+        NodeId nodeId = spell(row.GetValue(id));
+        return nodeId == request.NodeId ? nodeId : throw new InvalidOperationException(
+            $"The database takes node id '{request.NodeId}' for '{nodeId}': its key finds text equal that is not the "
+            + "same, so that one node would have two gates.");
+    }
+
+    private static TimeSpan WaitOf(NpgsqlDataReader row, int waits = Waits) =>
+        !row.IsDBNull(waits) && row.GetTimeSpan(waits) is { Ticks: > 0 } wait ? wait : TimeSpan.Zero;
 
     private static bool IsFree(NpgsqlDataReader row, int standing) => row.IsDBNull(standing + 1);
 

@@ -19,6 +19,10 @@ internal sealed class Group<TRequest, TAnswer>(Func<TRequest, ValueTask<TAnswer>
 {
     private const int Most = 500;
 
+    // So many are worth a statement beside the one under way: one is written down while the other is on its way. Fewer
+    // cost the store less when they wait for the next.
+    private const int Enough = 50;
+
     // A statement that takes longer than this (a row in somebody's hand, a network that is cut) holds nobody else up.
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(20);
 
@@ -59,6 +63,12 @@ internal sealed class Group<TRequest, TAnswer>(Func<TRequest, ValueTask<TAnswer>
     private void Enqueue_NeedsLock(Member member)
     {
         waiting.Enqueue(member);
+        if (waiting.Count == Enough && underWay == atOnce)
+        {
+            underWay++;
+            SendSoon();
+        }
+
         if (waiting.Count > 1) return;
         patience ??= timeProvider.CreateTimer(_ => Hurry(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         patience.Change(Patience, Timeout.InfiniteTimeSpan);
@@ -76,9 +86,12 @@ internal sealed class Group<TRequest, TAnswer>(Func<TRequest, ValueTask<TAnswer>
             }
         }
 
-        // Not on the caller's thread, which has its answer.
-        ThreadPool.UnsafeQueueUserWorkItem(static group => _ = group.SendAsync(), this, preferLocal: false);
+        SendSoon();
     }
+
+    /// <summary>Not on the caller's thread, which has its answer or waits for another.</summary>
+    private void SendSoon() =>
+        ThreadPool.UnsafeQueueUserWorkItem(static group => _ = group.SendAsync(), this, preferLocal: false);
 
     private void Hurry()
     {
@@ -99,12 +112,13 @@ internal sealed class Group<TRequest, TAnswer>(Func<TRequest, ValueTask<TAnswer>
         {
             try
             {
-                IReadOnlyList<TAnswer?> answers =
-                    await together([.. members.Select(m => m.Request)]).ConfigureAwait(false);
+                IReadOnlyList<TAnswer?> answers = members.Count == 1
+                    ? [await alone(members[0].Request).ConfigureAwait(false)]
+                    : await together([.. members.Select(m => m.Request)]).ConfigureAwait(false);
                 for (int i = 0; i < members.Count; i++) members[i].SetResult(answers[i]);
             }
             // The store has answered, and has done nothing: one request may be to blame for what befalls all.
-            catch (DbException e) when (e.SqlState is not null)
+            catch (DbException e) when (e.SqlState is not null && members.Count > 1)
             {
                 foreach (Member member in members) member.TrySetResult(null);
             }

@@ -4,9 +4,6 @@ namespace NodeLock;
 /// </summary>
 internal sealed class GroupedStore
 {
-    // So many statements of each sort: with two, one is on its way while the other is written down.
-    private const int AtOnce = 2;
-
     private static readonly object Released = new();
 
     private readonly INodeLockRepository repository;
@@ -18,7 +15,7 @@ internal sealed class GroupedStore
     {
         this.repository = repository;
         this.options = options;
-        int atOnce = options.GroupsStatements ? AtOnce : int.MaxValue;
+        int atOnce = options.GroupsStatements ? 1 : int.MaxValue;
         reserves = new(AskAloneAsync, AskTogetherAsync, static request => request.Holder, atOnce, timeProvider);
         releases = new(ReleaseAloneAsync, ReleaseTogetherAsync, static release => release.Holder, atOnce, timeProvider);
     }
