@@ -183,8 +183,8 @@ internal sealed class ProxiedConnection(FaultProxy proxy, Socket clientSocket) :
                 proxy.NoteNotification();
             if (ready && drop is not null && message[5] == 'I')
             {
+                drop.NoteDrop(failed); // before its client can know
                 Cut();
-                drop.NoteDrop(failed);
             }
 
             if (ready)
