@@ -22,6 +22,7 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     private readonly LinkedList<Place> inside = [];
     private long? askedAt; // when the first in line last did; null when its answer is out of date
     private ReservationMode askedFor;
+    private bool isRefused; // since then
 
     public Gates Gates => gates;
     public NodeId NodeId => nodeId;
@@ -37,7 +38,7 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     public bool IsEmpty_NeedsLock => line.Count == 0 && inside.Count == 0;
 
     /// <summary>What the first in line met when it last asked.</summary>
-    public Obstacle? Met_NeedsLock { get; set; }
+    public Obstacle? Met_NeedsLock { get; private set; }
 
     /// <summary>The reservation that those inside use; with nobody there, one for the next to name.</summary>
     public Claim? Claim_NeedsLock { get; set; }
@@ -68,6 +69,8 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     /// <summary>Notes a grant, and whether somebody else wants the node.</summary>
     public void Granted_NeedsLock(bool isHandOver, bool isWanted)
     {
+        Met_NeedsLock = null;
+        isRefused = false;
         Turns_NeedsLock = isHandOver ? Turns_NeedsLock + 1 : 1;
         IsWanted_NeedsLock = isWanted;
     }
@@ -84,10 +87,17 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
             gates.GiveWay_NeedsLock(nodeId);
     }
 
+    public void Refused_NeedsLock(Obstacle met)
+    {
+        Met_NeedsLock = met;
+        isRefused = true;
+    }
+
     public void Asked_NeedsLock(ReservationMode mode)
     {
         askedAt = gates.TimeProvider.GetTimestamp();
         askedFor = mode;
+        isRefused = false;
     }
 
     /// <summary>Wakes the first in line, if it asks more rarely than this one would and is due by that.</summary>
@@ -162,14 +172,15 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
         Changing_NeedsLock?.Wake_NeedsLock();
     }
 
-    // One who will not ask again does not give way: it would have asked for nothing.
+    // One who will not ask again does not give way, since it would not have asked at all; nor one who would ask again
+    // only long after the others have had their chance.
     private bool IsHeldBack_NeedsLock(Place place) =>
         (place.Mode == ReservationMode.Shared && gates.AreSharersHeldBack_NeedsLock(nodeId))
-        || (place.AsksAgain && gates.GivesWay_NeedsLock(nodeId));
+        || (place.AsksAgain && place.Interval <= gates.GiveWayFor && gates.GivesWay_NeedsLock(nodeId));
 
     /// <summary>Whether one who was before it in line has just had the answer that it would get: those whose time is up
     /// together do not all ask.</summary>
     private bool IsAnswered_NeedsLock(Place place) => inside.Count == 0 && Claim_NeedsLock is null
-        && Met_NeedsLock is not null && askedFor == place.Mode && askedAt is { } asked
+        && isRefused && askedFor == place.Mode && askedAt is { } asked
         && gates.TimeProvider.GetElapsedTime(asked) < place.Interval / 2;
 }

@@ -84,7 +84,9 @@ internal sealed class Gates(LiveOptions settings, TimeProvider timeProvider)
 
     /// <summary>Lets those here who can wait try for a node only when it has been given back once more, or one
     /// interval from now: another conductor wants it, and this process had its turn.</summary>
-    public void GiveWay_NeedsLock(NodeId nodeId) => giveWay.Add(nodeId, settings.Current.NodeLockedRetryInterval);
+    public void GiveWay_NeedsLock(NodeId nodeId) => giveWay.Add(nodeId, GiveWayFor);
+
+    public TimeSpan GiveWayFor => settings.Current.NodeLockedRetryInterval;
 
     public bool GivesWay_NeedsLock(NodeId nodeId) => giveWay.Contain(nodeId);
 

@@ -121,7 +121,7 @@ internal sealed class Place
     {
         lock (Sync)
         {
-            gate.Met_NeedsLock = obstacle;
+            gate.Refused_NeedsLock(obstacle);
             if (isTaken && gate.CountInside_NeedsLock == 0) gate.Claim_NeedsLock = null;
         }
     }
@@ -174,7 +174,6 @@ internal sealed class Place
             IsInside = true;
             if (action != ReserveAction.Join) gate.Claim_NeedsLock = ClaimOf_NeedsLock(holding, action, granted);
             gate.Granted_NeedsLock(isHandOver: asked is not null, isWanted: granted.Wanted > TimeSpan.Zero);
-            gate.Met_NeedsLock = null;
             gate.Enter_NeedsLock(this);
             return true;
         }
