@@ -70,6 +70,34 @@ public static class BeliefJudge
         return [.. beliefs, .. open.Values];
     }
 
+    /// <summary>
+    /// Beliefs with a token that is not greater than those before it. A server that crashes may have forgotten its own
+    /// history of some; those who had them have not.
+    /// </summary>
+    /// <remarks>
+    /// An exclusive one's is greater than all. The stamp of those who share is at least the token of the last writer,
+    /// which a scope keeps whose downgrade was not answered.
+    /// </remarks>
+    public static IReadOnlyList<Belief> Regressions(IEnumerable<Belief> beliefs)
+    {
+        List<Belief> regressions = [];
+        foreach (IGrouping<string, Belief> node in beliefs.GroupBy(belief => belief.Node, StringComparer.Ordinal))
+        {
+            long highest = 0, highestOfWriters = 0;
+            foreach (Belief belief in node.OrderBy(belief => belief.Begin))
+            {
+                bool writes = belief.Mode == BeliefMode.Exclusive;
+                if (writes ? belief.Token <= highest : belief.Token < highestOfWriters)
+                    regressions.Add(belief);
+                highest = Math.Max(highest, belief.Token);
+                if (writes)
+                    highestOfWriters = Math.Max(highestOfWriters, belief.Token);
+            }
+        }
+
+        return regressions;
+    }
+
     public static IReadOnlyList<BeliefOverlap> Overlaps(IEnumerable<string> lines) => Overlaps(Read(lines));
 
     public static IReadOnlyList<BeliefOverlap> Overlaps(IEnumerable<Belief> beliefs)

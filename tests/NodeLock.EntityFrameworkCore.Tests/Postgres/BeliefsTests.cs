@@ -101,6 +101,34 @@ public sealed class BeliefsTests
         Assert.Equal(3, BeliefJudge.Overlaps(All).Count);
     }
 
+    [Theory]
+    [InlineData(BeliefMode.Exclusive, 2, 0)]
+    [InlineData(BeliefMode.Exclusive, 1, 1)]
+    [InlineData(BeliefMode.Exclusive, 0, 1)]
+    [InlineData(BeliefMode.Shared, 1, 0)]
+    [InlineData(BeliefMode.Shared, 0, 1)]
+    public void A_token_that_does_not_grow_is_found(BeliefMode mode, long token, int regressions)
+    {
+        first.Begin("n", "1", "a", 1);
+        first.End("1");
+        second.Begin("n", "1", "b", token, mode);
+        second.Begin("other", "2", "b", 1, mode);
+
+        Assert.Equal(regressions, BeliefJudge.Regressions(BeliefJudge.Read(All)).Count);
+    }
+
+    [Fact]
+    public void Those_who_share_may_have_one_stamp_and_a_writer_after_them_may_not()
+    {
+        first.Begin("n", "1", "a", 5, BeliefMode.Shared);
+        second.Begin("n", "2", "b", 4, BeliefMode.Shared);
+        first.Begin("n", "3", "a", 5, BeliefMode.Shared);
+        Assert.Empty(BeliefJudge.Regressions(BeliefJudge.Read(All)));
+
+        second.Begin("n", "4", "b", 5);
+        Assert.Single(BeliefJudge.Regressions(BeliefJudge.Read(All)));
+    }
+
     [Fact]
     public void What_is_written_is_what_is_read()
     {

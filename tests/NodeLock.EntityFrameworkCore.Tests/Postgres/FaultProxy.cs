@@ -19,6 +19,7 @@ public sealed class FaultProxy : IAsyncDisposable
     private List<ProxyFault> faults = [];
     private int connections;
     private int requests;
+    private int notifications;
     private bool swallow;
 
     /// <param name="serverConnectionString">Leads to the server; must name its host and port for TCP.</param>
@@ -52,6 +53,9 @@ public sealed class FaultProxy : IAsyncDisposable
 
     /// <summary>How many requests (round trips) clients have sent so far.</summary>
     public int Requests => Volatile.Read(ref requests);
+
+    /// <summary>How many notifications that say something servers have sent so far.</summary>
+    public int Notifications => Volatile.Read(ref notifications);
 
     /// <summary>
     /// While true, everything sent in either direction is lost and nobody is told, not even of a close; new connections
@@ -130,6 +134,8 @@ public sealed class FaultProxy : IAsyncDisposable
         foreach (ProxyFault fault in Volatile.Read(ref faults))
             fault.Consider(request);
     }
+
+    internal void NoteNotification() => Interlocked.Increment(ref notifications);
 
     private TFault Add<TFault>(TFault fault)
         where TFault : ProxyFault

@@ -179,6 +179,8 @@ internal sealed class ProxiedConnection(FaultProxy proxy, Socket clientSocket) :
             drop ??= unanswered.TryPeek(out ProxiedRequest? request) ? request.Drop : null;
             failed |= drop is not null && type == 'E';
             bool ready = type == 'Z';
+            if (type == 'A' && message[^2] != 0) // two zeros end one with an empty payload
+                proxy.NoteNotification();
             if (ready && drop is not null && message[5] == 'I')
             {
                 Cut();

@@ -44,6 +44,15 @@ internal sealed record ConductorSettings
 
     public TimeSpan ReleaseTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>Whether it hears of releases.</summary>
+    public bool Listens { get; init; } = true;
+
+    /// <summary>Where it hears of them; null for where it finds the rest.</summary>
+    public string? ListenConnectionString { get; init; }
+
+    /// <summary>Whether its requests go together.</summary>
+    public bool Groups { get; init; } = true;
+
     public NodeKind Kind { get; init; }
 
     /// <summary>Whether it has a <see cref="YardFence"/>.</summary>

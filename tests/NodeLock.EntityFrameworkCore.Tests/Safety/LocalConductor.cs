@@ -23,6 +23,9 @@ internal sealed class LocalConductor : IAsyncDisposable
             options.LeaseDuration = settings.Lease;
             options.HeartbeatInterval = settings.Heartbeat;
             options.ReleaseTimeout = settings.ReleaseTimeout;
+            options.ListenForReleases = settings.Listens;
+            options.ListenConnectionString = settings.ListenConnectionString;
+            options.GroupsStatements = settings.Groups;
         });
         _ = (settings.Fault, settings.Kind) switch
         {

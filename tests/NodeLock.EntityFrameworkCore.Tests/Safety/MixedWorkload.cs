@@ -11,6 +11,9 @@ internal sealed class MixedWorkload(
     TaskManager manager, Counters counters, DbContextOptions<Accounts> accounts, WorkRecord record, WorkOrder order)
     : Workload(manager, counters, record.Beliefs, order.Nodes, order.Hold, order.IsGuarded)
 {
+    /// <summary>What several acquires that come at the same time are for.</summary>
+    public const string AtOnce = "all at once";
+
     private const int Steps = 3;
     private const int MostStages = 3;
 
@@ -18,10 +21,14 @@ internal sealed class MixedWorkload(
     private const int LongHolds = 3;
     private const int LongHold = 20;
 
+    // So many of one process want the same node, and ask rarely: most are woken.
+    private const int Line = 4;
+    private static readonly LockRetry Rarely = new(4, TimeSpan.FromMilliseconds(400));
+
     private readonly TaskManager manager = manager;
     private readonly Counters counters = counters;
 
-    protected override Task TakeTurnAsync() => Random.Shared.Next(10) switch
+    protected override Task TakeTurnAsync() => Random.Shared.Next(order.HasLines ? 12 : 10) switch
     {
         0 => UseSeveralAsync(),
         1 => UseThoseThatAreFreeAsync(),
@@ -29,6 +36,8 @@ internal sealed class MixedWorkload(
         3 => TryAsync(ReservationMode.Exclusive),
         4 => TryAsync(ReservationMode.Shared),
         < 8 => UseAsync(ReservationMode.Shared),
+        10 => UseInLineAsync(),
+        11 => TryAllAsync(),
         _ => UseAsync(ReservationMode.Exclusive),
     };
 
@@ -36,6 +45,32 @@ internal sealed class MixedWorkload(
     {
         base.Count(outcome);
         record.Did(outcome);
+    }
+
+    private Task UseInLineAsync()
+    {
+        NodeId node = new(AnyNode());
+        AcquireOptions options = new() { Purpose = "one after the other", Retry = Rarely };
+        return Task.WhenAll(Enumerable.Range(0, Line).Select(_ => WithFaultsAsync(async () =>
+        {
+            await using TaskScope scope = await manager.AcquireAsync(node, options);
+            await UseBrieflyAsync(scope);
+        })));
+    }
+
+    /// <summary>Each with a call of its own, so that most go together in one statement.</summary>
+    private Task TryAllAsync() => Task.WhenAll(order.Nodes.Select(node => WithFaultsAsync(async () =>
+    {
+        await using TaskScope? scope = await manager.TryAcquireAsync(new NodeId(node), AtOnce);
+        if (scope is not null)
+            await UseBrieflyAsync(scope);
+    })));
+
+    private async Task UseBrieflyAsync(TaskScope scope)
+    {
+        Believer believer = new(scope, record, manager.Holder);
+        if (believer.Begin(BeliefMode.Exclusive))
+            await CountAsync(believer, mayBeLong: false);
     }
 
     private async Task UseAsync(ReservationMode mode)
@@ -99,11 +134,11 @@ internal sealed class MixedWorkload(
     private Task<bool> WriteAsync(Believer believer, bool isLast) =>
         order.IsSaving && IsHeads() ? SaveAsync(believer, releases: isLast && IsHeads()) : CountAsync(believer);
 
-    private async Task<bool> CountAsync(Believer believer)
+    private async Task<bool> CountAsync(Believer believer, bool mayBeLong = true)
     {
         string node = believer.Scope.NodeId.ToString();
         long count = await counters.ReadAsync(node);
-        if (!await HoldAsync(believer))
+        if (!await HoldAsync(believer, mayBeLong: mayBeLong))
             return false;
         if (order.IsGuarded)
             await counters.WriteGuardedAsync(node, count + 1, believer.Scope.FencingToken);
@@ -170,9 +205,9 @@ internal sealed class MixedWorkload(
     }
 
     /// <summary>Who does not ask finds out by what it does next.</summary>
-    private async Task<bool> HoldAsync(Believer believer, bool asks = true)
+    private async Task<bool> HoldAsync(Believer believer, bool asks = true, bool mayBeLong = true)
     {
-        TimeSpan hold = Random.Shared.Next(LongHolds) == 0 ? order.Hold * LongHold : order.Hold;
+        TimeSpan hold = mayBeLong && Random.Shared.Next(LongHolds) == 0 ? order.Hold * LongHold : order.Hold;
         for (int step = 0; step < Steps; step++)
         {
             await Task.Delay(hold / Steps);

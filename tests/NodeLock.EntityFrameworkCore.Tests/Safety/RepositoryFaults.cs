@@ -117,9 +117,16 @@ internal sealed class ReleaseOfEntryByHolderRepository(INodeLockRepository right
 internal sealed class BlindAnswerRepository(INodeLockRepository right) : DecoratedRepository(right)
 {
     public override async ValueTask<ReserveAnswer> ReserveAsync(ReserveRequest request, TimeSpan timeLimit) =>
-        await base.ReserveAsync(request, timeLimit) switch
-        {
-            ReserveAnswer.Unnamed unnamed => new ReserveAnswer.Granted(unnamed.FencingToken, DateTimeOffset.UtcNow, null),
-            var answer => answer,
-        };
+        Believe(await base.ReserveAsync(request, timeLimit));
+
+    public override async ValueTask<IReadOnlyList<ReserveAnswer>> ReserveManyAsync(
+        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit)
+    {
+        IReadOnlyList<ReserveAnswer> answers = await base.ReserveManyAsync(requests, atomicity, timeLimit);
+        return atomicity == Atomicity.Each ? [.. answers.Select(Believe)] : answers;
+    }
+
+    private static ReserveAnswer Believe(ReserveAnswer answer) => answer is ReserveAnswer.Unnamed unnamed
+        ? new ReserveAnswer.Granted(unnamed.FencingToken, DateTimeOffset.UtcNow, null)
+        : answer;
 }

@@ -16,6 +16,12 @@ internal static class Requests
     public static bool IsReleaseOf(this ProxiedRequest request, NodeId node) =>
         request.IsRelease() && request.Contains(node.ToString());
 
+    /// <summary>The next in line gets what the one before it had.</summary>
+    public static bool IsHandOver(this ProxiedRequest request) => request.Contains("$6 > n.reservation_token");
+
+    /// <summary>A reserve of several nodes.</summary>
+    public static bool IsReserveOfMany(this ProxiedRequest request) => request.Contains("verdict as materialized");
+
     /// <summary>An upgrade, or a reserve of a node that others share.</summary>
     public static bool IsUpgradeOf(this ProxiedRequest request, NodeId node) =>
         request.Contains("as outbid") && request.Contains(node.ToString());

@@ -29,6 +29,8 @@ internal sealed class Torture : IAsyncDisposable
     private readonly ConductorProcess?[] crew = new ConductorProcess?[Processes];
     private readonly DirectoryInfo records = Directory.CreateTempSubdirectory("nodelock-torture");
     private readonly CancellationTokenSource enough = new();
+    private readonly WatchedRequests handOvers;
+    private readonly WatchedRequests groups;
     private int enlisted;
 
     public Torture(
@@ -40,10 +42,21 @@ internal sealed class Torture : IAsyncDisposable
         this.nodes = nodes;
         this.brokenBy = brokenBy;
         faults = new TortureFaults(yard, proxy, cluster, nodes, enough.Token);
+        handOvers = proxy.WatchRequests(Requests.IsHandOver);
+        groups = proxy.WatchRequests(r => r.IsReserveOfMany() && r.Contains(MixedWorkload.AtOnce));
     }
 
     /// <summary>How often what was done to them.</summary>
     public Toll Toll => faults.Toll;
+
+    /// <summary>How often the next in line was to get what the one before it had.</summary>
+    public int HandOvers => handOvers.Matches;
+
+    /// <summary>How many statements went for several callers together.</summary>
+    public int Groups => groups.Matches;
+
+    /// <summary>How often a conductor was told that a node is free for which somebody waits.</summary>
+    public int Told => proxy.Notifications;
 
     /// <summary>When a user's transaction had which node in hand, on the clock of the beliefs.</summary>
     public IReadOnlyCollection<(string Node, long Begin, long End)> Hangs => faults.Hangs;
@@ -90,6 +103,8 @@ internal sealed class Torture : IAsyncDisposable
                 await child.DisposeAsync();
         }
 
+        handOvers.Dispose();
+        groups.Dispose();
         enough.Dispose();
         records.Delete(recursive: true);
     }
@@ -111,6 +126,8 @@ internal sealed class Torture : IAsyncDisposable
             Lease = Lease,
             Heartbeat = Heartbeat,
             ReleaseTimeout = ReleaseTimeout,
+            Listens = place % 2 == 0, // one of those that are paused, and one of those that are killed
+            Groups = place != 1,
             Fault = brokenBy,
         });
         crew[place] = child;
@@ -118,6 +135,7 @@ internal sealed class Torture : IAsyncDisposable
         {
             Nodes = nodes,
             IsSaving = brokenBy == RepositoryFault.None,
+            HasLines = brokenBy == RepositoryFault.None,
             Record = Path.Combine(records.FullName, $"{++enlisted:000}"),
         };
         await child.AskAsync($"work-mixed {order}", "working");

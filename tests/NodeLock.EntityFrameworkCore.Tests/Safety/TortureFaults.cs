@@ -32,6 +32,7 @@ internal sealed class TortureFaults(
     private static readonly (string Name, string Words)[] Statements =
     [
         ("reserve", "then 'shared'"),
+        ("hand-over", "$6 > n.reservation_token"),
         ("reserve beside sharers, or upgrade", "as outbid"),
         ("share, or downgrade", "drawn as materialized"),
         ("join", "as waits"),

@@ -68,6 +68,7 @@ public sealed class TortureTests(ITestOutputHelper output) : IAsyncLifetime
         output.WriteLine($"{Count(beliefs, BeliefMode.Exclusive)} exclusive and {Count(beliefs, BeliefMode.Shared)} "
             + $"shared beliefs, {overlaps.Count} overlaps, {takenOver} taken over from the dead; other "
             + $"nodes were used during {wentOn} of {torture.Hangs.Count} hung transactions.");
+        output.WriteLine($"{torture.HandOvers} hand-overs, {torture.Groups} groups, told {torture.Told} times.");
         output.WriteLine($"Guarded writes: {work.WritesThat(WorkRecord.Accepted)} accepted, "
             + $"{work.WritesThat(WorkRecord.Refused)} refused, {work.WritesThat(WorkRecord.Failed)} failed, "
             + $"{work.WritesThat(WorkRecord.Unknown)} unknown, {work.WritesThat(WorkRecord.Begun)} of the killed; "
@@ -77,6 +78,7 @@ public sealed class TortureTests(ITestOutputHelper output) : IAsyncLifetime
 
         Assert.InRange(work.TornLines, 0, torture.Toll.Of(Toll.Kills));
         Assert.Empty(overlaps);
+        Assert.Empty(BeliefJudge.Regressions(beliefs));
         Assert.Empty(work.TornReads);
         Assert.Empty(await Yard.ViolationsAsync());
         Assert.Equal(0, await Counters.LostAsync(Yard));
@@ -90,6 +92,9 @@ public sealed class TortureTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.InRange(work.WritesThat(WorkRecord.Accepted), 100, int.MaxValue);
         Assert.InRange(counted, 200, long.MaxValue);
         Assert.InRange(takenOver, 10, int.MaxValue);
+        Assert.InRange(torture.HandOvers, 100, int.MaxValue);
+        Assert.InRange(torture.Groups, 50, int.MaxValue);
+        Assert.InRange(torture.Told, 50, int.MaxValue);
         Assert.All(["lost", "upgraded", "upgrade refused", "downgraded", "read", "acquired all"],
             what => Assert.InRange(work.Done.GetValueOrDefault(what), 1, int.MaxValue));
     }

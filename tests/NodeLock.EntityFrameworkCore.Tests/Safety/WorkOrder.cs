@@ -17,6 +17,9 @@ internal sealed record WorkOrder
     /// <summary>Whether there are guarded writes, too, for which the repository must be the one of EF Core.</summary>
     public bool IsSaving { get; init; } = true;
 
+    /// <summary>Whether its workers stand in line for one node, and ask for all at once.</summary>
+    public bool HasLines { get; init; }
+
     /// <summary>The file for its record; null for what the process writes.</summary>
     public string? Record { get; init; }
 
