@@ -48,7 +48,7 @@ public sealed class ManyWaitersTests(PostgresFixture postgres, ITestOutputHelper
         output.WriteLine($"{samples.Count} samples, {samples.Max()} backends at most");
         Assert.Equal(Tasks, done);
         Assert.InRange(samples.Count, 10, int.MaxValue);
-        Assert.InRange(samples.Max(), PoolSize, PoolSize + 2); // its heartbeat and its listener
+        Assert.InRange(samples.Max(), PoolSize, PoolSize + 2); // one for the heartbeat, one that listens
         Assert.Empty(await yard.ViolationsAsync());
     }
 

@@ -120,8 +120,11 @@ internal sealed class BlindAnswerRepository(INodeLockRepository right) : Decorat
         Believe(await base.ReserveAsync(request, timeLimit));
 
     public override async ValueTask<IReadOnlyList<ReserveAnswer>> ReserveManyAsync(
-        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit) =>
-        [.. (await base.ReserveManyAsync(requests, atomicity, timeLimit)).Select(Believe)];
+        IReadOnlyList<ReserveRequest> requests, Atomicity atomicity, TimeSpan timeLimit)
+    {
+        IReadOnlyList<ReserveAnswer> answers = await base.ReserveManyAsync(requests, atomicity, timeLimit);
+        return atomicity == Atomicity.Each ? [.. answers.Select(Believe)] : answers;
+    }
 
     private static ReserveAnswer Believe(ReserveAnswer answer) => answer is ReserveAnswer.Unnamed unnamed
         ? new ReserveAnswer.Granted(unnamed.FencingToken, DateTimeOffset.UtcNow, null)

@@ -127,7 +127,8 @@ internal sealed class Torture : IAsyncDisposable
             Heartbeat = Heartbeat,
             ReleaseTimeout = ReleaseTimeout,
             Listens = place % 2 == 0, // one of those that are paused, and one of those that are killed
-            Groups = place != 1,
+            // What breaks the broken ones comes of statements that go alone.
+            Groups = (place == 1) != (brokenBy == RepositoryFault.None),
             Fault = brokenBy,
         });
         crew[place] = child;

@@ -36,7 +36,7 @@ internal sealed class TortureFaults(
         ("reserve beside sharers, or upgrade", "as outbid"),
         ("share, or downgrade", "drawn as materialized"),
         ("join", "as waits"),
-        ("reserve many", "verdict as materialized"),
+        ("reserve many", "after_the_locks"),
         (Release, "n.reservation_token = $3 and settings.row_wait"),
         (ReleaseOfEntry, "= any (n.reservation_shared) and settings.row_wait"),
         ("release many", "returning l.id, l.token, l.shared"),
