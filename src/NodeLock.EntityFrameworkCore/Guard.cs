@@ -121,7 +121,7 @@ internal sealed class Guard
     /// <param name="guarded">The transaction.</param>
     /// <param name="releases">Whether it releases the node, so that the row knows too.</param>
     public LostCommit LostCommit(Guarded guarded, bool releases) => new(repository.Statements, guarded,
-        releases ? (Sql.IsReleased, Reservation) : null, guard.LeaseDuration);
+        releases ? (Sql.IsReleased, [.. Reservation, guard.DrawnWith]) : null, guard.LeaseDuration);
 
     /// <summary>
     /// Tells those who wait that the node is free, once that is committed. Where it cannot be done in a moment it is

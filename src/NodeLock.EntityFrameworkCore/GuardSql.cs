@@ -88,12 +88,12 @@ internal sealed class GuardSql(SqlTemplate sql)
     private const string IsHeldTemplate =
         "select true from [nodes] n where n.[id] = $1 and n.[reservation] = $2 and n.[token] = $3";
 
-    // $1 node  $2 holder  $3 token. Whether a transaction that was to release this reservation has: only that leaves
-    // the row free with the same token. Null where the row has moved on since.
+    // $1 node  $2 holder  $3 token  $4 the one with which it was drawn. Whether a transaction that was to release this
+    // reservation has: only that leaves the row free with the same token. Null where the row has moved on since.
     private const string IsReleasedTemplate =
         """
         select case when n.[reservation] is null and n.[token] = $3 then true
-                    when n.[reservation] = $2 and n.[token] = $3 then false end
+                    when n.[reservation] = $2 and n.[token] between $4 and $3 then false end
         from [nodes] n where n.[id] = $1
         """;
 

@@ -86,9 +86,11 @@ internal sealed class ReservationSql(SqlTemplate sql, bool nodesAreRows)
     // names this conductor before and after, and the token was drawn, with others, by a reserve that was durable, so
     // nobody else ever gets it. What a crash has forgotten the heartbeat makes good (ManySql.Restore).
     //
-    // No copy does harm: the token that it names is the row's only once, since each next one is greater. "alive" is
-    // judged before the lock and not after it: the row has been this conductor's all the time, or it does not match,
-    // and whether the grant may be believed is judged by the trust window.
+    // No copy does harm: the token that it names is the row's only once, since each next one is greater. A crash that
+    // forgets this makes it the row's again; so it is never asked of a token that a statement has named whose answer
+    // is unknown, and which may be on its way still. "alive" is judged before the lock and not after it: the row has
+    // been this conductor's all the time, or it does not match, and whether the grant may be believed is judged by the
+    // trust window.
     private const string HandOverTemplate =
         """
         with settings as materialized (

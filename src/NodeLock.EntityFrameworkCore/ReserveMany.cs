@@ -1,4 +1,3 @@
-using System.Data.Common;
 using Npgsql;
 
 namespace NodeLock.EntityFrameworkCore;
@@ -32,7 +31,7 @@ internal sealed class ReserveMany(Statements statements, ManySql sql, NodeKey ke
         {
             return await DecideAsync(open, Atomicity.Each).ConfigureAwait(false);
         }
-        catch (DbException) when (!isAlone)
+        catch (Exception) when (!isAlone)
         {
             return [.. open.Select(static _ => new ReserveAnswer.RowInHand())];
         }

@@ -62,6 +62,8 @@ internal sealed class Statements(ContextSource contexts, string contextName)
         lease.Context.Database.OpenConnection();
         try
         {
+            // Nobody waits for it any more, and somebody may have the node by now.
+            if (statement.IsOver) throw new NpgsqlException($"Given up after {statement.TimeLimit}.");
             NpgsqlConnection connection = (NpgsqlConnection)lease.Context.Database.GetDbConnection();
             return OwnTransaction.Query(connection, statement).Rows;
         }
@@ -101,6 +103,7 @@ internal sealed class Statements(ContextSource contexts, string contextName)
         await context.Database.OpenConnectionAsync(statement.Ends).ConfigureAwait(false);
         try
         {
+            if (statement.IsOver) throw new NpgsqlException($"Given up after {statement.TimeLimit}.");
             NpgsqlConnection connection = (NpgsqlConnection)context.Database.GetDbConnection();
             for (int repetition = 0; ; repetition++)
             {

@@ -22,10 +22,10 @@ internal sealed class AcquireAll(Scopes scopes, Conductor conductor, Releases re
 
     public override async ValueTask<TaskScopes?> TryAsync(TimeSpan nextTry, CancellationToken cancellationToken)
     {
-        gates.Unwatch(wakeUp, nodes); // or its own leave would wake it
+        gates.Unwatch(wakeUp, nodes);
         gates.Watch(wakeUp); // before the look at the conductor, which wakes those who watch when it stops
         conductor.ThrowIfStopping();
-        if (gates.TryEnterAll(nodes, purpose, wakeUp, out NodeObstacle? obstacle) is not { } places)
+        if (gates.TryEnterAll(nodes, purpose, wakeUp, out NodeObstacle? obstacle, nextTry) is not { } places)
         {
             inTheWay = obstacle!;
             return null;
@@ -41,7 +41,6 @@ internal sealed class AcquireAll(Scopes scopes, Conductor conductor, Releases re
         for (int i = 0; i < places.Length; i++) Note(places[i], answers[i]);
         current = null;
         await batch.GiveUpAsync(places).ConfigureAwait(false);
-        gates.Watch(wakeUp, inTheWay.NodeId);
         return null;
     }
 

@@ -77,7 +77,7 @@ internal sealed class Acquisition(Scopes scopes, Conductor conductor, Releases r
     /// the store, and is never leaked.</summary>
     public override async Task GiveUpAsync()
     {
-        if (asked == ReserveAction.HandOver) place.ForgetSpares(); // whether one is in the row is not certain
+        if (asker is not null) place.ForgetSpares();
         try
         {
             if (statement.Abandoned is { } abandoned

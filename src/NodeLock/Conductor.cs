@@ -215,9 +215,7 @@ internal sealed class Conductor
         BeginStop();
         await background.FinishAsync(options.ReleaseTimeout, timeProvider)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await listening.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
-            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await heart.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)
+        await Task.WhenAll(listening.StopAsync(), heart.StopAsync()).WaitAsync(options.ReleaseTimeout, timeProvider)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Lose(Current.End(declaredDead: false), Stopped);
         await watch.StopAsync().WaitAsync(options.ReleaseTimeout, timeProvider)

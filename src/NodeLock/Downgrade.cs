@@ -25,6 +25,7 @@ internal sealed class Downgrade(Scopes scopes, INodeLockRepository repository, N
         holding.IsChanging = true;
         Grant shared = exclusive with { Mode = ReservationMode.Shared };
         if (!holding.Registration.TryChange(holding, shared)) throw scopes.Lose(holding, Conductor.NotRenewed);
+        place.ForgetSpares();
         long named = exclusive.FencingToken;
         for (int repetitions = 0; ;)
         {
@@ -73,7 +74,7 @@ internal sealed class Downgrade(Scopes scopes, INodeLockRepository repository, N
     private void Believe(ReserveAnswer.Granted granted, Grant shared)
     {
         place.Change(new Claim(holding.Registration, granted.FencingToken, ReservationMode.Shared));
-        Grant grant = shared with { FencingToken = granted.FencingToken, ReservedAt = granted.ReservedAt };
+        Grant grant = new(granted.FencingToken, ReservationMode.Shared, shared.Purpose, granted.ReservedAt);
         if (!holding.Registration.TryChange(holding, grant)) throw scopes.Lose(holding, Conductor.NotRenewed);
 
         holding.IsChanging = false;

@@ -23,6 +23,9 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     private long? askedAt; // when the first in line last did; null when its answer is out of date
     private ReservationMode askedFor;
     private bool isRefused; // since then
+    private int turns; // of this process in a row
+    private long grantedAt;
+    private TimeSpan wantedFor; // from then on
 
     public Gates Gates => gates;
     public NodeId NodeId => nodeId;
@@ -46,12 +49,6 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     /// <summary>Who inside changes its mode, or is giving the node back: nobody joins meanwhile.</summary>
     public Place? Changing_NeedsLock { get; set; }
 
-    /// <summary>How many of this process in a row have had the node.</summary>
-    public int Turns_NeedsLock { get; private set; }
-
-    /// <summary>Whether somebody else wanted the node when it was last granted.</summary>
-    public bool IsWanted_NeedsLock { get; private set; }
-
     public bool IsShared_NeedsLock => inside.Count > 0 && Changing_NeedsLock is null
         && Claim_NeedsLock is { Mode: ReservationMode.Shared };
 
@@ -66,25 +63,31 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
         && (inside.Count == 0 || (place.Mode == ReservationMode.Shared && IsShared_NeedsLock))
         && !IsHeldBack_NeedsLock(place) && !IsAnswered_NeedsLock(place);
 
-    /// <summary>Notes a grant, and whether somebody else wants the node.</summary>
-    public void Granted_NeedsLock(bool isHandOver, bool isWanted)
+    /// <summary>Notes a grant.</summary>
+    /// <param name="isHandOver">Whether one of this process had the node before.</param>
+    /// <param name="wanted">For how long somebody else is known to want it.</param>
+    public void Granted_NeedsLock(bool isHandOver, TimeSpan wanted)
     {
         Met_NeedsLock = null;
         isRefused = false;
-        Turns_NeedsLock = isHandOver ? Turns_NeedsLock + 1 : 1;
-        IsWanted_NeedsLock = isWanted;
+        turns = isHandOver ? turns + 1 : 1;
+        wantedFor = wanted;
+        grantedAt = gates.TimeProvider.GetTimestamp();
     }
 
     /// <summary>
     /// The last one inside leaves. Where another conductor wants the node, it is to have a fair chance: this process,
     /// which knows first that the node is free, would always be quicker. So after enough turns those in line give way,
-    /// and so does whoever comes when there are none.
+    /// and so does whoever comes when there are none. Once for each turn, and before the node is free: the release is
+    /// told to this process too, which ends it.
     /// </summary>
     public void GiveWayIfWanted_NeedsLock(Place leaving)
     {
-        if (leaving.IsInside && inside.Count == 1 && Claim_NeedsLock is { Mode: ReservationMode.Exclusive }
-            && IsWanted_NeedsLock && (line.Count == 0 || Turns_NeedsLock >= MostTurns))
-            gates.GiveWay_NeedsLock(nodeId);
+        if (!leaving.IsInside || inside.Count > 1 || Claim_NeedsLock is not { Mode: ReservationMode.Exclusive }
+            || gates.TimeProvider.GetElapsedTime(grantedAt) >= wantedFor || (line.Count > 0 && turns < MostTurns))
+            return;
+        wantedFor = TimeSpan.Zero;
+        gates.GiveWay_NeedsLock(nodeId);
     }
 
     public void Refused_NeedsLock(Obstacle met)
@@ -104,7 +107,7 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     public void Prompt_NeedsLock(Place prompter)
     {
         if (First_NeedsLock is not { } first || first.Interval <= prompter.Interval || inside.Count > 0
-            || askedAt is not { } asked || gates.TimeProvider.GetElapsedTime(asked) < prompter.Interval) return;
+            || IsHeldBack_NeedsLock(first) || askedAt is not { } asked || gates.TimeProvider.GetElapsedTime(asked) < prompter.Interval) return;
         askedAt = null;
         first.Wake_NeedsLock();
     }
@@ -133,7 +136,7 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
         if (other is not null && other == except) other = other.Entry.Next?.Value;
         return other?.Holding?.AsObstacle() ?? Met_NeedsLock
             ?? (gates.AreSharersHeldBack_NeedsLock(nodeId) ? Obstacle.WriterWaits
-                : gates.GivesWay_NeedsLock(nodeId) ? Obstacle.GivesWay
+                : First_NeedsLock is { } first && gates.GivesWay_NeedsLock(nodeId, first.NextTry) ? Obstacle.GivesWay
                 : Obstacle.AskedFor(First_NeedsLock?.Purpose ?? purpose));
     }
 
@@ -155,7 +158,9 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
         if (IsEmpty_NeedsLock) gates.Retire_NeedsLock(this);
         else if (wasInside && inside.Count == 0) First_NeedsLock!.Wake_NeedsLock();
         else if (wasInside && inside.Count == 1) Changing_NeedsLock?.Wake_NeedsLock(); // alone now: may upgrade
-        else if (wasFirst && Claim_NeedsLock is not null) First_NeedsLock?.Wake_NeedsLock();
+        // Unless the answer that it left with holds for the next one too.
+        else if (wasFirst && (Claim_NeedsLock is not null || askedAt is null || !isRefused))
+            First_NeedsLock?.Wake_NeedsLock();
     }
 
     /// <summary>Ends the turns of the scopes of a registration that is over.</summary>
@@ -172,11 +177,9 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
         Changing_NeedsLock?.Wake_NeedsLock();
     }
 
-    // One who will not ask again does not give way, since it would not have asked at all; nor one who would ask again
-    // only long after the others have had their chance.
     private bool IsHeldBack_NeedsLock(Place place) =>
         (place.Mode == ReservationMode.Shared && gates.AreSharersHeldBack_NeedsLock(nodeId))
-        || (place.AsksAgain && place.Interval <= gates.GiveWayFor && gates.GivesWay_NeedsLock(nodeId));
+        || gates.GivesWay_NeedsLock(nodeId, place.NextTry);
 
     /// <summary>Whether one who was before it in line has just had the answer that it would get: those whose time is up
     /// together do not all ask.</summary>

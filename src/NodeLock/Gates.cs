@@ -9,7 +9,8 @@ internal sealed class Gates(LiveOptions settings, TimeProvider timeProvider)
     private readonly HoldBacks sharers = new(timeProvider);
     private readonly HoldBacks giveWay = new(timeProvider);
     private readonly HashSet<WakeUp> watchers = [];
-    private readonly Dictionary<NodeId, HashSet<WakeUp>> watchersOfNode = [];
+    private readonly Watchers ofGates = new(); // those that a gate of this process kept out
+    private readonly Watchers ofReleases = new(); // those that ask, or have asked, the store
 
     public Lock Sync { get; } = new();
 
@@ -41,21 +42,26 @@ internal sealed class Gates(LiveOptions settings, TimeProvider timeProvider)
     /// </summary>
     /// <param name="nodes">The nodes.</param>
     /// <param name="purpose">What for.</param>
-    /// <param name="wakeUp">Woken when the gate is free that was not.</param>
+    /// <param name="wakeUp">Woken when one of them may be free that was not.</param>
     /// <param name="obstacle">What is in the way of how many.</param>
-    public Place[]? TryEnterAll(IReadOnlyList<NodeId> nodes, string purpose, WakeUp wakeUp, out NodeObstacle? obstacle)
+    /// <param name="nextTry">How long until the next try; zero when there is none.</param>
+    public Place[]? TryEnterAll(IReadOnlyList<NodeId> nodes, string purpose, WakeUp wakeUp, out NodeObstacle? obstacle,
+        TimeSpan nextTry = default)
     {
         lock (Sync)
         {
             obstacle = null;
             foreach (NodeId node in nodes)
             {
-                if (!gates.TryGetValue(node, out Gate? gate)) continue;
-                Watch_NeedsLock(node, wakeUp);
-                obstacle = new NodeObstacle(node, gate.Obstacle_NeedsLock(purpose));
+                bool hasGate = gates.TryGetValue(node, out Gate? gate);
+                if (!hasGate && !GivesWay_NeedsLock(node, nextTry)) continue;
+                (hasGate ? ofGates : ofReleases).Add(node, wakeUp);
+                obstacle = new NodeObstacle(node, gate?.Obstacle_NeedsLock(purpose) ?? Obstacle.GivesWay);
                 return null;
             }
 
+            // Before the store is asked: a release may be told of before its answer is here.
+            foreach (NodeId node in nodes) ofReleases.Add(node, wakeUp);
             return [.. nodes.Select(n => GateOf_NeedsLock(n).Join_NeedsLock(purpose, ReservationMode.Exclusive))];
         }
     }
@@ -84,11 +90,12 @@ internal sealed class Gates(LiveOptions settings, TimeProvider timeProvider)
 
     /// <summary>Lets those here who can wait try for a node only when it has been given back once more, or one
     /// interval from now: another conductor wants it, and this process had its turn.</summary>
-    public void GiveWay_NeedsLock(NodeId nodeId) => giveWay.Add(nodeId, GiveWayFor);
+    public void GiveWay_NeedsLock(NodeId nodeId) => giveWay.Add(nodeId, settings.Current.NodeLockedRetryInterval);
 
-    public TimeSpan GiveWayFor => settings.Current.NodeLockedRetryInterval;
-
-    public bool GivesWay_NeedsLock(NodeId nodeId) => giveWay.Contain(nodeId);
+    /// <summary>Not for one who will not ask again, since it would not have asked at all; nor for one who would ask
+    /// again only long after the others have had their chance.</summary>
+    public bool GivesWay_NeedsLock(NodeId nodeId, TimeSpan nextTry) => nextTry > TimeSpan.Zero
+        && nextTry <= settings.Current.NodeLockedRetryInterval && giveWay.Contain(nodeId);
 
     /// <summary>A node was given back, here or elsewhere, while somebody waited: whoever waits for it here may try at
     /// once.</summary>
@@ -97,7 +104,8 @@ internal sealed class Gates(LiveOptions settings, TimeProvider timeProvider)
         lock (Sync)
         {
             giveWay.End(nodeId);
-            WakeWatchers_NeedsLock(nodeId);
+            ofGates.Wake(nodeId);
+            ofReleases.Wake(nodeId);
             if (gates.TryGetValue(nodeId, out Gate? gate)) gate.Freed_NeedsLock();
         }
     }
@@ -108,13 +116,7 @@ internal sealed class Gates(LiveOptions settings, TimeProvider timeProvider)
         lock (Sync) watchers.Add(watcher);
     }
 
-    /// <summary>The same, and when this node, which is in its way, may be free.</summary>
-    public void Watch(WakeUp watcher, NodeId nodeId)
-    {
-        lock (Sync) Watch_NeedsLock(nodeId, watcher);
-    }
-
-    /// <summary>The end of that.</summary>
+    /// <summary>The end of that, and of waiting for any of these nodes.</summary>
     public void Unwatch(WakeUp watcher, IReadOnlyList<NodeId> nodes)
     {
         lock (Sync)
@@ -122,9 +124,8 @@ internal sealed class Gates(LiveOptions settings, TimeProvider timeProvider)
             watchers.Remove(watcher);
             foreach (NodeId node in nodes)
             {
-                if (watchersOfNode.TryGetValue(node, out HashSet<WakeUp>? watching) && watching.Remove(watcher)
-                    && watching.Count == 0)
-                    watchersOfNode.Remove(node);
+                ofGates.Remove(node, watcher);
+                ofReleases.Remove(node, watcher);
             }
         }
     }
@@ -152,20 +153,7 @@ internal sealed class Gates(LiveOptions settings, TimeProvider timeProvider)
     public void Retire_NeedsLock(Gate gate)
     {
         gates.Remove(gate.NodeId);
-        WakeWatchers_NeedsLock(gate.NodeId);
-    }
-
-    private void Watch_NeedsLock(NodeId nodeId, WakeUp watcher)
-    {
-        if (!watchersOfNode.TryGetValue(nodeId, out HashSet<WakeUp>? watching))
-            watchersOfNode.Add(nodeId, watching = []);
-        watching.Add(watcher);
-    }
-
-    private void WakeWatchers_NeedsLock(NodeId nodeId)
-    {
-        if (!watchersOfNode.Remove(nodeId, out HashSet<WakeUp>? watching)) return;
-        foreach (WakeUp watcher in watching) watcher.Wake_NeedsLock();
+        ofGates.Wake(gate.NodeId);
     }
 
     private Gate GateOf_NeedsLock(NodeId nodeId)

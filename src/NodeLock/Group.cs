@@ -13,9 +13,11 @@ namespace NodeLock;
 /// <param name="holderOf">In whose name a request is: those that go together have one holder.</param>
 /// <param name="atOnce">How many statements may be under way before the next request waits for one to end.</param>
 /// <param name="timeProvider">The clock of the waits.</param>
+#pragma warning disable CA1001 // A semaphore whose wait handle nobody asked for has nothing to free.
 internal sealed class Group<TRequest, TAnswer>(Func<TRequest, ValueTask<TAnswer>> alone,
     Func<IReadOnlyList<TRequest>, ValueTask<IReadOnlyList<TAnswer?>>> together, Func<TRequest, string> holderOf,
     int atOnce, TimeProvider timeProvider) where TAnswer : class
+#pragma warning restore CA1001
 {
     private const int Most = 500;
 
@@ -23,11 +25,15 @@ internal sealed class Group<TRequest, TAnswer>(Func<TRequest, ValueTask<TAnswer>
     // cost the store less when they wait for the next.
     private const int Enough = 50;
 
+    // So many of those that a group did not decide are asked for at once.
+    private const int MostAlone = 16;
+
     // A statement that takes longer than this (a row in somebody's hand, a network that is cut) holds nobody else up.
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(20);
 
     private readonly Lock sync = new();
     private readonly Queue<Member> waiting = [];
+    private readonly SemaphoreSlim aloneSlots = new(MostAlone);
     private ITimer? patience;
     private int underWay;
 
@@ -58,7 +64,20 @@ internal sealed class Group<TRequest, TAnswer>(Func<TRequest, ValueTask<TAnswer>
     /// <summary>What the statement of the group could not decide (the row was in somebody's hand, or the store refused
     /// the statement for the sake of another's request) is asked for again alone.</summary>
     private async ValueTask<TAnswer> TogetherAsync(Member member) =>
-        await member.Task.ConfigureAwait(false) ?? await alone(member.Request).ConfigureAwait(false);
+        await member.Task.ConfigureAwait(false) ?? await AloneAsync(member.Request).ConfigureAwait(false);
+
+    private async ValueTask<TAnswer> AloneAsync(TRequest request)
+    {
+        await aloneSlots.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            return await alone(request).ConfigureAwait(false);
+        }
+        finally
+        {
+            aloneSlots.Release();
+        }
+    }
 
     private void Enqueue_NeedsLock(Member member)
     {
@@ -70,8 +89,15 @@ internal sealed class Group<TRequest, TAnswer>(Func<TRequest, ValueTask<TAnswer>
         }
 
         if (waiting.Count > 1) return;
-        patience ??= timeProvider.CreateTimer(_ => Hurry(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        patience ??= CreatePatience();
         patience.Change(Patience, Timeout.InfiniteTimeSpan);
+    }
+
+    private ITimer CreatePatience()
+    {
+        // What flows with the first caller (a transaction, an activity) is none of the others'.
+        using (ExecutionContext.IsFlowSuppressed() ? default(AsyncFlowControl?) : ExecutionContext.SuppressFlow())
+            return timeProvider.CreateTimer(_ => Hurry(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Those that wait take the place of the statement that has ended.</summary>
@@ -118,7 +144,7 @@ internal sealed class Group<TRequest, TAnswer>(Func<TRequest, ValueTask<TAnswer>
                 for (int i = 0; i < members.Count; i++) members[i].SetResult(answers[i]);
             }
             // The store has answered, and has done nothing: one request may be to blame for what befalls all.
-            catch (DbException e) when (e.SqlState is not null && members.Count > 1)
+            catch (DbException e) when (IsOfOneRequest(e) && members.Count > 1)
             {
                 foreach (Member member in members) member.TrySetResult(null);
             }
@@ -128,6 +154,11 @@ internal sealed class Group<TRequest, TAnswer>(Func<TRequest, ValueTask<TAnswer>
             }
         }
     }
+
+    // Not where the server has too few resources, is shutting down or starting, or has a fault (classes 08, 53, 57, 58
+    // and XX): that would befall each of them too, and many at once do it no good.
+    private static bool IsOfOneRequest(DbException e) =>
+        e.SqlState is { Length: > 2 } state && state[..2] is not ("08" or "53" or "57" or "58" or "XX");
 
     private List<Member>? Next()
     {

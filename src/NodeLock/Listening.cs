@@ -67,25 +67,32 @@ internal sealed class Listening(INodeLockRepository repository, NodeLockOptions 
     {
         TimeSpan longestSilence = MostSilentHeartbeats * options.HeartbeatInterval;
         using CancellationTokenSource silent = CancellationTokenSource.CreateLinkedTokenSource(stop.Token);
-        using ITimer timer = timeProvider.CreateTimer(_ => silent.Cancel(), null, longestSilence,
-            Timeout.InfiniteTimeSpan);
+        ITimer timer = timeProvider.CreateTimer(_ => silent.Cancel(), null, longestSilence, Timeout.InfiniteTimeSpan);
         try
         {
-            while (true)
-            {
-                NodeId? freed = await listener.HearAsync(silent.Token).ConfigureAwait(false);
-                Volatile.Write(ref heardAt, timeProvider.GetTimestamp());
-                timer.Change(longestSilence, Timeout.InfiniteTimeSpan);
-                if (failed) log.ListensAgain(repository.Location);
-                failed = false;
-                if (freed is { } node) gates.Freed(node);
-            }
+            // Its disposal waits for a callback that is under way, which needs what it cancels.
+            await using (timer.ConfigureAwait(false))
+                await HearAsync(listener, timer, longestSilence, silent.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException e) when (silent.IsCancellationRequested && !stop.IsCancellationRequested)
         {
             throw new TimeoutException($"Nothing was heard for {longestSilence}: the connection is cut, or leads "
                 + "through a pooler that passes no notifications on. For one of these, "
                 + $"{nameof(NodeLockOptions.ListenConnectionString)} takes a way around it.", e);
+        }
+    }
+
+    private async Task HearAsync(
+        IReleaseListener listener, ITimer timer, TimeSpan longestSilence, CancellationToken silent)
+    {
+        while (true)
+        {
+            NodeId? freed = await listener.HearAsync(silent).ConfigureAwait(false);
+            Volatile.Write(ref heardAt, timeProvider.GetTimestamp());
+            timer.Change(longestSilence, Timeout.InfiniteTimeSpan);
+            if (failed) log.ListensAgain(repository.Location);
+            failed = false;
+            if (freed is { } node) gates.Freed(node);
         }
     }
 }

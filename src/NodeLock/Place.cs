@@ -30,8 +30,8 @@ internal sealed class Place
     /// <summary>From one attempt to the next; zero for one who has a single attempt.</summary>
     public TimeSpan Interval { get; private set; }
 
-    /// <summary>Whether there will be an attempt after the present one.</summary>
-    public bool AsksAgain { get; private set; }
+    /// <summary>From the present attempt to the next; zero when there will be none.</summary>
+    public TimeSpan NextTry { get; private set; }
 
     /// <summary>Whether this is past the line: has the node, or is giving it back.</summary>
     public bool IsInside { get; private set; }
@@ -65,8 +65,8 @@ internal sealed class Place
     {
         lock (Sync)
         {
-            AsksAgain = nextTry > TimeSpan.Zero;
-            if (AsksAgain) Interval = nextTry;
+            NextTry = nextTry;
+            if (nextTry > TimeSpan.Zero) Interval = nextTry;
         }
     }
 
@@ -129,7 +129,9 @@ internal sealed class Place
     /// <summary>The token with which that of a hand-over was drawn.</summary>
     public long DrawnWith => asked?.DrawnWith ?? 0;
 
-    /// <summary>Has the next one who asks draw a token of its own: whether a spare one is in the store is not certain.
+    /// <summary>
+    /// Has the next one who asks draw a token of its own: a statement that names the present one may still arrive. A
+    /// crash that forgets a hand-over would make it match once more.
     /// </summary>
     public void ForgetSpares()
     {
@@ -173,7 +175,7 @@ internal sealed class Place
             Holding = holding;
             IsInside = true;
             if (action != ReserveAction.Join) gate.Claim_NeedsLock = ClaimOf_NeedsLock(holding, action, granted);
-            gate.Granted_NeedsLock(isHandOver: asked is not null, isWanted: granted.Wanted > TimeSpan.Zero);
+            gate.Granted_NeedsLock(isHandOver: asked is not null, granted.Wanted);
             gate.Enter_NeedsLock(this);
             return true;
         }

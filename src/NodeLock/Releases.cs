@@ -54,6 +54,7 @@ internal sealed class Releases(INodeLockRepository repository, GroupedStore stor
         catch (Exception e)
         {
             log.ReleaseFailed(e, place.NodeId, place.Purpose, unused!.FencingToken);
+            place.ForgetSpares();
             background.Own(EndTurnAsync(place), $"releasing node {place.NodeId}");
         }
     }
@@ -91,7 +92,7 @@ internal sealed class Releases(INodeLockRepository repository, GroupedStore stor
     {
         if (place.TakeUnused() is not { } unused) return;
         if (!await TryReleaseAsync(place, unused).ConfigureAwait(false))
-            place.Keep(unused);
+            place.Keep(unused.WithoutSpares());
     }
 
     public async Task EndTurnsAsync(IReadOnlyList<Place> places)
@@ -126,6 +127,7 @@ internal sealed class Releases(INodeLockRepository repository, GroupedStore stor
         catch (Exception e)
         {
             log.ReleaseManyFailed(e, unused.Length, registration.Holder);
+            foreach ((Place place, _) in unused) place.ForgetSpares();
         }
     }
 
@@ -138,8 +140,10 @@ internal sealed class Releases(INodeLockRepository repository, GroupedStore stor
             return true;
         }
         // Whatever it was: a release that was not confirmed is repeated, and one that was carried out changes nothing.
+        // It may still arrive: what it names must not come back by a crash that forgets a hand-over.
         catch (Exception e)
         {
+            place.ForgetSpares();
             log.ReleaseFailed(e, place.NodeId, place.Purpose, unused.FencingToken);
             return false;
         }

@@ -135,6 +135,8 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
     {
         holding.IsChanging = true;
         holding.IsBeingReleased = true;
+        holding.Place.GiveWayIfWanted();
+        holding.Place.ForgetSpares();
         try
         {
             return await transaction(Guard(holding), cancellationToken).ConfigureAwait(false);
@@ -152,7 +154,6 @@ internal sealed class Scopes(Conductor conductor, Releases releases, Acquires ac
     {
         EndUse(holding);
         holding.Place.EndUse();
-        holding.Place.GiveWayIfWanted();
         holding.Place.LeaveReleased(new Claim(holding.Registration, holding.FencingToken, holding.Mode));
         log.Released(holding.NodeId, holding.Purpose, holding.FencingToken);
         conductor.UseEnded();

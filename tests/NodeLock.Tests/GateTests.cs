@@ -93,10 +93,11 @@ public sealed class GateTests
     }
 
     [Fact]
-    public async Task A_waiter_that_gives_up_does_not_wake_the_next()
+    public async Task A_waiter_that_gives_up_after_an_answer_does_not_wake_the_next()
     {
         Place a = Enter(1, "a");
         Place b = Enter(1, "b");
+        a.Ask(NewRegistration());
         a.Met(Obstacle.RowInHand, isTaken: true);
 
         Assert.True(a.TryLeave(out _));

@@ -50,6 +50,7 @@ public sealed class TelemetryTests : IAsyncDisposable
             await CancelledAsync();
         }
 
+        world.StoreTime.Advance(World.Second * 5); // its own wish is over, for which it would give way
         await using (await manager.AcquireAsync(1, "test")) { }
         world.Way.OnReserve = (_, _) => throw new StoreException("away");
         await Assert.ThrowsAsync<StoreException>(() => manager.AcquireAsync(1, "test").WithinLimit());

@@ -53,6 +53,46 @@ public sealed class WakingTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Two_who_wait_for_several_with_one_in_common_do_not_wake_each_other()
+    {
+        await using TaskScope held = await World.WriteAsync(world.NewManager());
+        int asked = 0;
+        world.Way.OnReserveMany = (_, _, carryOut) =>
+        {
+            Assert.InRange(Interlocked.Increment(ref asked), 0, 1000);
+            return carryOut();
+        };
+
+        Task<TaskScopes>[] waiting =
+            [.. new NodeId[] { 2, 3 }.Select(n => world.Manager.AcquireAllAsync([1, n], "both").AsTask())];
+        for (int i = 0; i < 100; i++) await Task.Yield();
+        Assert.Equal(2, asked);
+
+        await world.UntilAsync(() => waiting.All(w => w.IsCompleted), "both give up");
+        Assert.InRange(asked, 2, 8); // three attempts each
+        foreach (Task<TaskScopes> one in waiting) await Assert.ThrowsAsync<NodeLockedException>(() => one);
+    }
+
+    [Fact]
+    public async Task Who_leaves_the_line_with_a_wake_up_passes_it_on()
+    {
+        TaskManager other = await world.NewListeningManagerAsync();
+        TaskScope held = await World.WriteAsync(world.Manager);
+        using CancellationTokenSource gone = new();
+        Task<TaskScope> first = World.WriteAsync(other, cancellationToken: gone.Token);
+        Task<TaskScope> second = World.WriteAsync(other);
+
+        await Task.WhenAll(held.DisposeAsync().AsTask(), gone.CancelAsync());
+
+        await (await second.WithinLimit()).DisposeAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
+        {
+            await (await first.WithinLimit()).DisposeAsync();
+            gone.Token.ThrowIfCancellationRequested(); // it was quicker
+        });
+    }
+
+    [Fact]
     public async Task One_who_does_not_listen_finds_out_at_the_next_attempt()
     {
         TaskManager deaf = world.NewManager(options: new NodeLockOptions { ListenForReleases = false });

@@ -101,10 +101,17 @@ public sealed class CrashedCommitTests : IAsyncLifetime
             return;
         }
 
-        // One server process is killed: the others are ended, and started anew under the same postmaster.
+        // One server process is killed: the others are ended, and started anew under the same postmaster, which takes
+        // a moment to notice.
+        string? before = await RecoveredToAsync();
         await Assert.ThrowsAnyAsync<NpgsqlException>(() =>
             Fleet.ExecuteAsync("copy (select) to program 'kill -9 $PPID'"));
+        await Patience.UntilAsync("the server has recovered",
+            async () => await Patience.SucceedsAsync(RecoveredToAsync) != before);
     }
+
+    private async Task<string?> RecoveredToAsync() =>
+        await Fleet.ScalarAsync("select pg_last_wal_replay_lsn()::text") as string;
 
     private async Task<long> NextTransactionAsync() => long.Parse(
         (string)(await Fleet.ScalarAsync("select pg_current_xact_id()::text"))!, CultureInfo.InvariantCulture);
