@@ -107,7 +107,8 @@ internal sealed class Gate(Gates gates, NodeId nodeId)
     public void Prompt_NeedsLock(Place prompter)
     {
         if (First_NeedsLock is not { } first || first.Interval <= prompter.Interval || inside.Count > 0
-            || IsHeldBack_NeedsLock(first) || askedAt is not { } asked || gates.TimeProvider.GetElapsedTime(asked) < prompter.Interval) return;
+            || IsHeldBack_NeedsLock(first) || askedAt is not { } asked
+            || gates.TimeProvider.GetElapsedTime(asked) < prompter.Interval) return;
         askedAt = null;
         first.Wake_NeedsLock();
     }
