@@ -50,7 +50,8 @@ public interface INodeLockRepository
     /// <summary>
     /// Gives back exactly the reservation or shared entry with this holder and token; where the node no longer has it,
     /// nothing happens and that is no error. Those who listen are told if somebody waits, as by whatever else frees a
-    /// node. Unlike all else it may be forgotten by a store that crashes: the conductor finds what came back.
+    /// node. Unlike all else but a hand-over it may be forgotten by a store that crashes: the conductor finds what
+    /// came back.
     /// </summary>
     ValueTask ReleaseAsync(string holder, HeldNode held, TimeSpan timeLimit);
 
