@@ -171,7 +171,7 @@ public sealed class LostCommitTests(PostgresFixture postgres) : GuardTest(postgr
         string committed = (string)(await Fleet.ScalarAsync("select pg_current_xact_id()::text"))!;
         string run = (string)(await Fleet.ScalarAsync("select extract(epoch from pg_postmaster_start_time())::text || ' ' "
             + "|| coalesce(pg_last_wal_replay_lsn()::text, '')"))!;
-        object[] reservation = [Node.ToString(), a.Holder, task.FencingToken];
+        object[] reservation = [Node.ToString(), a.Holder, task.FencingToken, task.FencingToken];
 
         Assert.True(await IsCommittedAsync(run, release: false));
         Assert.Null(await IsCommittedAsync("another", release: false));
