@@ -10,17 +10,18 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
     // $1 me  $2 nodes, each once  $3 the tokens that this process names as its own  $4 purposes
     //
     // Reserves those that nobody has and nobody shares, and says nothing of the others, which Reserve is asked for:
-    // for the many that are free, two thirds of its cost. What is asked of a node is asked again of the version that
-    // the lock gave (the manual, 13.2.1); "trusted" is judged after the last lock.
+    // for the many that are free, two thirds of its cost. Decided on the version that the lock gave; "trusted" is judged
+    // after the last lock. The locked rows are found again by where they are; one that was changed since the snapshot
+    // is not seen there, and is left to the other statement.
     private const string ReserveFreeTemplate =
         """
         with settings as materialized (select [durable]),
         locked as materialized (
-          select n.[id] as id, n.[wanted_until] as wanted_until, a.purpose as wanted_for, a.place as place
+          select n.ctid as tid, n.[id] as id, n.[reservation] as reservation, n.[token] as token,
+                 n.[shared] as shared, n.[wanted_until] as wanted_until, a.known as known, a.purpose as wanted_for,
+                 a.place as place
           from settings cross join unnest($2, $3, $4) with ordinality as a(id, known, purpose, place)
           join [nodes] n on n.[id] = a.id
-          where n.[shared] = '{}'
-            and (n.[reservation] is null or (n.[reservation] = $1 and n.[token] = a.known))
           order by n.[id]
           for no key update of n skip locked),
         me as materialized (
@@ -33,7 +34,8 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
         set [reservation] = $1, [token] = greatest([next_token], n.[token] + 1), [purpose] = l.wanted_for,
             [reserved_at] = clock_timestamp(), [writer_until] = null
         from locked l cross join me
-        where n.[id] = l.id and me.trusted
+        where n.ctid = l.tid and me.trusted and l.shared = '{}'
+          and (l.reservation is null or (l.reservation = $1 and l.token = l.known))
         returning l.place, l.id, n.[token], n.[reserved_at], l.wanted_until - clock_timestamp()
         """;
 
