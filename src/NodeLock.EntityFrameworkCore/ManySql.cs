@@ -10,9 +10,9 @@ internal sealed class ManySql(SqlTemplate sql, bool nodesAreRows)
     // $1 me  $2 nodes, each once  $3 the tokens that this process names as its own  $4 purposes
     //
     // Reserves those that nobody has and nobody shares, and says nothing of the others, which Reserve is asked for:
-    // for the many that are free, two thirds of its cost. Decided on the version that the lock gave; "trusted" is judged
-    // after the last lock. The locked rows are found again by where they are; one that was changed since the snapshot
-    // is not seen there, and is left to the other statement.
+    // for the many that are free, two thirds of its cost. Decided on the version that the lock gave; "trusted" is
+    // judged after the last lock. The locked rows are found again by where they are; one that was changed since the
+    // snapshot is not seen there, and is left to the other statement.
     private const string ReserveFreeTemplate =
         """
         with settings as materialized (select [durable]),
