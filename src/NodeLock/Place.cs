@@ -135,7 +135,11 @@ internal sealed class Place
     /// </summary>
     public void ForgetSpares()
     {
-        lock (Sync) gate.Claim_NeedsLock = gate.Claim_NeedsLock?.WithoutSpares();
+        lock (Sync)
+        {
+            // The same instance where there are none: who is about to join knows its claim by that.
+            if (gate.Claim_NeedsLock is { Spares.Length: > 0 } claim) gate.Claim_NeedsLock = claim.WithoutSpares();
+        }
     }
 
     /// <summary>Notes a reservation of this process that no scope uses.</summary>
